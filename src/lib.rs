@@ -1,0 +1,3 @@
+//! tieline: a Kubernetes-style operator for plain Docker.
+
+pub mod model;

@@ -1,0 +1,146 @@
+//! What we need to know of a container and of a network: complete types, no `Option` that only
+//! means "the engine did not say".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The whole id, as the engine gave it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// The first twelve characters, as `docker ps` shows an id.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let end = self.0.char_indices().nth(12).map_or(self.0.len(), |(at, _)| at);
+                f.write_str(&self.0[..end])
+            }
+        }
+    };
+}
+
+id!(
+    /// A container's id: never reused by the engine.
+    ContainerId
+);
+id!(
+    /// A network's id. Networks are addressed by id only: on Engine 20.10 names are not unique.
+    NetworkId
+);
+id!(
+    /// An image's id: what its containers have in common.
+    ImageId
+);
+
+/// Labels as the engine holds them, in a stable order.
+pub type Labels = BTreeMap<String, String>;
+
+/// The engine's states of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Made, never started.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its program is frozen.
+    Paused,
+    /// Between two runs, by the restart policy.
+    Restarting,
+    /// Its program ended.
+    Exited,
+    /// Being removed.
+    Removing,
+    /// Could not be removed; cannot be started.
+    Dead,
+}
+
+/// Where a container's network namespace comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// A namespace of its own that networks can be connected to.
+    Own,
+    /// The host's.
+    Host,
+    /// Its own, closed to every network.
+    None,
+    /// Another container's.
+    Shared,
+}
+
+/// One container as last observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's id.
+    pub id: ContainerId,
+    /// The name, without the engine's leading slash.
+    pub name: String,
+    /// The image it runs.
+    pub image: ImageId,
+    /// All its labels.
+    pub labels: Labels,
+    /// What its program does.
+    pub state: RunState,
+    /// Creation time as the engine writes it (RFC 3339); only ever compared.
+    pub created: String,
+    /// Time of the last start as the engine writes it: another value is another run.
+    pub started: String,
+    /// Where its network namespace comes from.
+    pub mode: NetworkMode,
+    /// Networks it is attached to, by network name.
+    pub attachments: BTreeMap<String, Attachment>,
+}
+
+/// A container's place on one network. A container that does not run has one too, without an
+/// address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network, once the container has been started on it. Until then Engine 20.10 knows the
+    /// network by its name alone.
+    pub network: Option<NetworkId>,
+    /// Names given at connect.
+    pub aliases: BTreeSet<String>,
+    /// The address while it runs.
+    pub address: Option<Ipv4Addr>,
+}
+
+impl Container {
+    /// Whether its program runs, so that something can be executed in it.
+    pub fn is_running(&self) -> bool {
+        self.state == RunState::Running
+    }
+
+    /// The attachment to `network`, if there is one.
+    pub fn attachment(&self, network: &Network) -> Option<&Attachment> {
+        let attachment = self.attachments.get(&network.name)?;
+        match &attachment.network {
+            Some(id) if *id != network.id => None,
+            _ => Some(attachment),
+        }
+    }
+}
+
+/// One network of the engine, ours or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The engine's id.
+    pub id: NetworkId,
+    /// The name; not unique on Engine 20.10.
+    pub name: String,
+    /// All its labels.
+    pub labels: Labels,
+    /// Its IPv4 subnets.
+    pub subnets: Vec<Ipv4Net>,
+    /// Creation time as the engine writes it (RFC 3339); only ever compared.
+    pub created: String,
+}
