@@ -3,6 +3,17 @@
 //! Nothing below this module knows a runtime, an engine client, a clock, randomness or a log: the
 //! same input always gives the same answer, so every decision can be tested without a Docker.
 
+pub mod assess;
+pub mod condition;
 pub mod container;
+pub mod declaration;
+pub mod handshake;
+pub mod labels;
+pub mod layout;
 pub mod link;
+pub mod owner;
+pub mod plan;
+pub mod proof;
+pub mod subnet;
 pub mod workload;
+pub mod world;

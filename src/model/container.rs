@@ -123,9 +123,16 @@ impl Container {
     /// The attachment to `network`, if there is one.
     pub fn attachment(&self, network: &Network) -> Option<&Attachment> {
         let attachment = self.attachments.get(&network.name)?;
-        match &attachment.network {
-            Some(id) if *id != network.id => None,
-            _ => Some(attachment),
+        attachment.leads_to(&network.name, network).then_some(attachment)
+    }
+}
+
+impl Attachment {
+    /// Whether this attachment, which the container has under `name`, is one to `network`.
+    pub fn leads_to(&self, name: &str, network: &Network) -> bool {
+        match &self.network {
+            Some(id) => *id == network.id,
+            None => name == network.name,
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A link as one container declares it, and the keys by which links and edges are known.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::container::{ContainerId, NetworkId};
 use super::workload::{Selector, Workload};
 
 /// Where a link ends inside the provider.
@@ -161,4 +163,29 @@ impl fmt::Display for EdgeKey {
             Self::Shared { provider } => write!(f, "* -> {provider}"),
         }
     }
+}
+
+/// One consumer container to one provider container of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathKey {
+    /// The link.
+    pub link: LinkKey,
+    /// The consumer's container.
+    pub consumer: ContainerId,
+    /// The provider's container.
+    pub provider: ContainerId,
+}
+
+/// What a handshake was made for: a verdict on another run of either end, or another network, says
+/// nothing about this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// When the consumer was started.
+    pub consumer_started: String,
+    /// When the provider was started.
+    pub provider_started: String,
+    /// The network that carries the path.
+    pub network: NetworkId,
+    /// The provider's address there.
+    pub address: Option<Ipv4Addr>,
 }

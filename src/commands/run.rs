@@ -1,0 +1,118 @@
+//! `tieline run`: the controller, with everything around it.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch as channel};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Exit};
+use crate::cli::RunArgs;
+use crate::config;
+use crate::controller::{self, Channels, Defaults, Options};
+use crate::docker::{Call, Docker, OnCall, Operation, watch};
+use crate::metrics::{LabelValues, Metrics};
+use crate::model::handshake::{FailReason, InconclusiveReason};
+use crate::model::world::World;
+use crate::prober::exec::ExecProber;
+use crate::prober::{self, Prober};
+use crate::snapshot::Snapshot;
+use crate::{http, routes, shutdown, telemetry};
+
+/// Signals of the watch that may wait for the controller. When they are more, the watch waits, and
+/// after it the engine's event stream.
+const SIGNALS: usize = 1024;
+/// Verdicts that may wait for the controller.
+const VERDICTS: usize = 256;
+/// Handshakes at once for each core. More do not end sooner: each is two processes in containers.
+const HANDSHAKES_PER_CORE: usize = 4;
+
+pub(super) async fn run(args: RunArgs) -> Result<Exit, Error> {
+    telemetry::init(args.log_format, &args.log_level);
+    let other = |error: &dyn std::fmt::Display| Error::Other(error.to_string());
+    let shutdown = shutdown::on_signals().map_err(|error| other(&error))?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Error::Other(format!("cannot listen on {}: {error}; choose another address by --listen", args.listen))
+    })?;
+    let metrics = Arc::new(Metrics::new(&label_values()).map_err(|error| other(&error))?);
+    metrics.set_handshake_interval(args.interval).map_err(|error| other(&error))?;
+    let docker = Docker::new(&config::host(&args.engine), count_calls(Arc::clone(&metrics)));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %args.listen,
+        engine = docker.host(),
+        instance = %args.engine.instance,
+        "tieline starts"
+    );
+    assemble(&args, docker, listener, metrics, shutdown).await?;
+    tracing::info!("tieline has ended");
+    Ok(Exit::Yes)
+}
+
+/// Starts the tasks, joined by channels, and waits for their end.
+async fn assemble(
+    args: &RunArgs,
+    docker: Docker,
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let (signal_tx, signals) = mpsc::channel(SIGNALS);
+    let (verdict_tx, verdicts) = mpsc::channel(VERDICTS);
+    let (jobs, job_rx) = channel::channel(Arc::default());
+    let (snapshots, snapshot_rx) = channel::channel(Arc::new(Snapshot::default()));
+
+    let watching = tokio::spawn(watch::follow(docker.clone(), args.resync, signal_tx));
+    let proving = tokio::spawn(prober::run(
+        Arc::new(ExecProber::new(docker.clone())),
+        max_handshakes(args),
+        job_rx,
+        verdict_tx,
+        Arc::clone(&metrics),
+        shutdown.clone(),
+    ));
+    let serving = tokio::spawn(http::serve(listener, snapshot_rx, Arc::clone(&metrics), shutdown.clone()));
+    let options = Options {
+        gc_grace: args.gc_grace,
+        defaults: Defaults { interval: args.interval, timeout: args.timeout },
+        routes: routes::read,
+    };
+    let world = World::new(config::policy(&args.engine, &args.policy));
+    let channels = Channels { signals, verdicts, jobs, snapshots };
+    controller::run(docker, world, options, channels, metrics, shutdown.clone()).await;
+
+    // Whatever ended the controller ends the rest.
+    shutdown.cancel();
+    watching.abort();
+    let failed = |error: &dyn std::fmt::Display| Error::Other(format!("a task died: {error}"));
+    proving.await.map_err(|error| failed(&error))?;
+    serving.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+}
+
+fn max_handshakes(args: &RunArgs) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    args.max_handshakes.map_or(HANDSHAKES_PER_CORE * cores, usize::from)
+}
+
+fn count_calls(metrics: Arc<Metrics>) -> OnCall {
+    Arc::new(move |Call { operation, took, failed }| {
+        let labels = [operation.as_str()];
+        metrics.engine_requests_total.with_label_values(&labels).inc();
+        metrics.engine_request_duration_seconds.with_label_values(&labels).observe(took.as_secs_f64());
+        if failed {
+            metrics.engine_request_failures_total.with_label_values(&labels).inc();
+        }
+    })
+}
+
+fn label_values() -> LabelValues<'static> {
+    LabelValues {
+        operations: Operation::ALL.map(Operation::as_str).to_vec(),
+        event_types: watch::TYPES.to_vec(),
+        event_actions: watch::ACTIONS.to_vec(),
+        stream_losses: watch::Loss::ALL.map(watch::Loss::as_str).to_vec(),
+        failures: FailReason::ALL.iter().map(|reason| reason.as_str()).collect(),
+        inconclusive: InconclusiveReason::ALL.iter().map(|reason| reason.as_str()).collect(),
+        probers: vec![ExecProber::NAME],
+    }
+}

@@ -1,0 +1,112 @@
+//! `tieline status`: the table of links, once, again and again, or until all are ready.
+
+use std::time::{Duration, Instant};
+
+use super::client::Client;
+use super::{Error, Exit, style, table};
+use crate::cli::{Output, StatusArgs};
+use crate::snapshot::LinkStatus;
+
+/// How often the controller is asked while watching.
+const WATCH: Duration = Duration::from_secs(1);
+/// How often the controller is asked while waiting.
+const WAIT: Duration = Duration::from_millis(200);
+/// Clears a terminal and goes to its top left corner (ECMA-48).
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+pub(super) async fn run(args: StatusArgs) -> Result<Exit, Error> {
+    let client = Client::new(&args.server.server);
+    if args.watch {
+        watch(&client, args.output).await
+    } else if args.wait {
+        wait(&client, args.timeout, args.output).await
+    } else {
+        let (links, body) = client.links().await?;
+        warn_if_not_ready(&client).await?;
+        print(&links, &body, args.output);
+        Ok(if links.iter().all(is_fine) { Exit::Yes } else { Exit::No })
+    }
+}
+
+fn print(links: &[LinkStatus], body: &str, output: Output) {
+    match output {
+        Output::Text => print!("{}", table::render(links, style::colours())),
+        Output::Json => println!("{body}"),
+    }
+}
+
+/// A table that a controller shows which lost its engine may be old.
+async fn warn_if_not_ready(client: &Client) -> Result<(), Error> {
+    if let Some(why) = client.not_ready().await? {
+        eprintln!("the controller is not ready: {why}");
+    }
+    Ok(())
+}
+
+async fn watch(client: &Client, output: Output) -> Result<Exit, Error> {
+    let mut last = None;
+    loop {
+        let (links, body) = client.links().await?;
+        let table = table::render(&links, style::colours());
+        // On a terminal the ages go on; elsewhere only what changed is news.
+        if style::colours() && output == Output::Text {
+            print!("{CLEAR}{table}");
+            std::io::Write::flush(&mut std::io::stdout()).map_err(|error| Error::Other(error.to_string()))?;
+        } else {
+            let states: Vec<_> = links
+                .iter()
+                .map(|l| (l.consumer.clone(), l.name.clone(), l.state.clone(), l.proven(), l.message.clone()))
+                .collect();
+            if last.as_ref() != Some(&states) {
+                print(&links, &body, output);
+                last = Some(states);
+            }
+        }
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+async fn wait(client: &Client, timeout: Duration, output: Output) -> Result<Exit, Error> {
+    let end = Instant::now() + timeout;
+    loop {
+        let found = look(client).await;
+        let late = Instant::now() >= end;
+        match found {
+            Ok((links, body)) if links.iter().all(is_fine) => {
+                print(&links, &body, output);
+                return Ok(Exit::Yes);
+            }
+            Ok((links, body)) if late => {
+                print(&links, &body, output);
+                complain(&links, timeout);
+                return Ok(Exit::No);
+            }
+            Err(error) if late => return Err(error),
+            _ => tokio::time::sleep(WAIT).await,
+        }
+    }
+}
+
+/// The links, once the controller knows the engine's state.
+async fn look(client: &Client) -> Result<(Vec<LinkStatus>, String), Error> {
+    match client.not_ready().await? {
+        Some(why) => Err(Error::Controller(format!("the controller is not ready: {why}"))),
+        None => client.links().await,
+    }
+}
+
+fn complain(links: &[LinkStatus], timeout: Duration) {
+    let timeout = humantime::format_duration(timeout);
+    for link in links.iter().filter(|link| !is_fine(link)) {
+        eprintln!(
+            "{}/{} is not Ready after {timeout} but {}: {}",
+            link.consumer, link.name, link.state, link.message
+        );
+    }
+}
+
+/// A link that is declared never to be proven is fine when it is wired.
+fn is_fine(link: &LinkStatus) -> bool {
+    let reason = |kind| link.condition(kind).map(|condition| condition.reason.as_str());
+    link.state == "Ready" || (link.state == "Unknown" && reason("Reachable") == Some("HandshakeNone"))
+}

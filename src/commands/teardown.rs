@@ -1,0 +1,57 @@
+//! `tieline teardown`: removes every network that the controller owns, and nothing else.
+
+use serde_json::json;
+
+use super::{Error, Exit, engine};
+use crate::cli::{Output, TeardownArgs};
+use crate::config;
+use crate::controller;
+use crate::model::labels::DEFAULT_PREFIX;
+use crate::model::owner::Owner;
+use crate::model::world::{Policy, World};
+
+pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
+    let docker = engine::docker(&config::host(&args.engine));
+    let before = engine::world(&docker, policy(&args)).await?;
+    let actions = controller::teardown(&before);
+    let applied = controller::apply(&docker, actions).await;
+    let after = engine::world(&docker, policy(&args)).await?;
+    let left = names(&after);
+    let removed: Vec<String> = names(&before).into_iter().filter(|name| !left.contains(name)).collect();
+    match args.output {
+        Output::Json => println!("{}", json!({ "removed": removed, "left": left })),
+        Output::Text => print_text(&removed, &args.engine.instance),
+    }
+    if left.is_empty() {
+        return Ok(Exit::Yes);
+    }
+    let why = applied.failure.map_or_else(
+        || "a running controller made them anew: stop it first".to_owned(),
+        |failure| failure.trouble.message,
+    );
+    eprintln!("still there: {}: {why}", left.join(", "));
+    Ok(Exit::No)
+}
+
+fn print_text(removed: &[String], instance: &str) {
+    for name in removed {
+        println!("removed network {name}");
+    }
+    if removed.is_empty() {
+        println!("nothing to remove: instance {instance} owns no network");
+    }
+}
+
+/// Labels do not matter here: every network that is ours goes.
+fn policy(args: &TeardownArgs) -> Policy {
+    Policy {
+        owner: Owner::new(&args.engine.instance),
+        label_prefix: DEFAULT_PREFIX.to_owned(),
+        default_deny: false,
+        pool: ipnet::Ipv4Net::default(),
+    }
+}
+
+fn names(world: &World) -> Vec<String> {
+    world.owned().map(|(network, _)| network.name.clone()).collect()
+}

@@ -1,0 +1,158 @@
+//! What flags become once they are valid. A value that is not gets a sentence that says what is right.
+
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{EngineArgs, PolicyArgs};
+use crate::docker::DEFAULT_HOST;
+use crate::model::labels::{INTERVAL_RANGE, TIMEOUT_RANGE};
+use crate::model::owner::Owner;
+use crate::model::subnet::PAIR_PREFIX;
+use crate::model::world::Policy;
+
+/// The engine's address: the flag, else `DOCKER_HOST`, else the usual socket.
+pub fn host(args: &EngineArgs) -> String {
+    let from_docker = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    args.host.clone().or_else(from_docker).unwrap_or_else(|| DEFAULT_HOST.to_owned())
+}
+
+/// The rules by which the world is read.
+pub fn policy(engine: &EngineArgs, policy: &PolicyArgs) -> Policy {
+    Policy {
+        owner: Owner::new(&engine.instance),
+        label_prefix: policy.label_prefix.clone(),
+        default_deny: policy.default_deny,
+        pool: policy.subnet_pool,
+    }
+}
+
+/// Reads an engine's address.
+pub fn parse_host(text: &str) -> Result<String, String> {
+    match text.split_once("://") {
+        Some(("unix", path)) if path.starts_with('/') => Ok(text.to_owned()),
+        Some(("tcp" | "http", rest)) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("write unix:///path/to/docker.sock or tcp://HOST:PORT".to_owned()),
+    }
+}
+
+/// Reads a controller's address.
+pub fn parse_server(text: &str) -> Result<String, String> {
+    let url = text.trim_end_matches('/');
+    match url.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() && !rest.contains('/') => Ok(url.to_owned()),
+        _ => Err("write http://HOST:PORT".to_owned()),
+    }
+}
+
+/// Reads an instance's name. It becomes part of network names, so it has their characters.
+pub fn parse_instance(text: &str) -> Result<String, String> {
+    let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+    let all = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if first && all && text.len() <= 63 {
+        return Ok(text.to_owned());
+    }
+    Err("an instance's name has letters, digits, '_', '.' and '-', begins with a letter or digit, and has at most 63 of them".to_owned())
+}
+
+/// Reads a label prefix.
+pub fn parse_prefix(text: &str) -> Result<String, String> {
+    let all = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/".contains(c));
+    match text.strip_suffix('.') {
+        Some(name) if !name.is_empty() && all => Ok(text.to_owned()),
+        _ => Err(format!(
+            "a prefix ends with a dot, such as 'tieline.'; write '{}.'",
+            text.trim_end_matches('.')
+        )),
+    }
+}
+
+/// Reads a pool of subnets.
+pub fn parse_pool(text: &str) -> Result<Ipv4Net, String> {
+    let pool: Ipv4Net = text.parse().map_err(|_| "write an IPv4 network such as 10.213.0.0/16".to_owned())?;
+    if pool.prefix_len() > PAIR_PREFIX {
+        return Err(format!("too small: one link network takes a /{PAIR_PREFIX}, so write at least that"));
+    }
+    if pool != pool.trunc() {
+        return Err(format!("has bits beyond its prefix; write {}", pool.trunc()));
+    }
+    Ok(pool)
+}
+
+/// Reads a duration.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 30s or 5m".to_owned())
+}
+
+/// Reads the interval of handshakes.
+pub fn parse_interval(text: &str) -> Result<Duration, String> {
+    within(text, *INTERVAL_RANGE.start(), *INTERVAL_RANGE.end())
+}
+
+/// Reads the bound on one handshake.
+pub fn parse_timeout(text: &str) -> Result<Duration, String> {
+    within(text, *TIMEOUT_RANGE.start(), *TIMEOUT_RANGE.end())
+}
+
+/// Reads the interval of lists.
+pub fn parse_resync(text: &str) -> Result<Duration, String> {
+    within(text, Duration::from_secs(1), Duration::from_secs(24 * 3600))
+}
+
+/// Reads the grace period of networks.
+pub fn parse_grace(text: &str) -> Result<Duration, String> {
+    within(text, Duration::ZERO, Duration::from_secs(24 * 3600))
+}
+
+fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let duration = parse_duration(text)?;
+    if (least..=most).contains(&duration) {
+        return Ok(duration);
+    }
+    let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+    Err(format!("out of range: from {least} to {most}"))
+}
+
+/// Reads a log level or tracing directives.
+pub fn parse_level(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        _ => Err("write error, warn, info, debug or trace".to_owned()),
+    }
+}
+
+/// Reads CONSUMER/LINK. A consumer that is a service has a slash itself; a link never.
+pub fn parse_link(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('/') {
+        Some((consumer, link)) if !consumer.is_empty() && !link.is_empty() => {
+            Ok((consumer.to_owned(), link.to_owned()))
+        }
+        _ => Err("write CONSUMER/LINK as `tieline status` shows them, e.g. shop/web/db".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_says_what_is_right() {
+        assert!(parse_host("docker.sock").unwrap_err().contains("unix:///"));
+        assert!(parse_pool("10.213.0.0").unwrap_err().contains("10.213.0.0/16"));
+        assert!(parse_pool("10.213.0.1/16").unwrap_err().contains("write 10.213.0.0/16"));
+        assert!(parse_pool("10.213.0.0/29").unwrap_err().contains("/28"));
+        assert!(parse_prefix("acme").unwrap_err().contains("'acme.'"));
+        assert!(parse_interval("0s").unwrap_err().contains("from 1s to"));
+        assert!(parse_timeout("5").unwrap_err().contains("500ms"));
+        assert!(parse_level("loud=!").unwrap_err().contains("info"));
+        assert!(parse_link("web").unwrap_err().contains("CONSUMER/LINK"));
+        assert!(parse_instance("a/b").is_err());
+    }
+
+    #[test]
+    fn a_link_may_belong_to_a_service_or_a_container() {
+        assert_eq!(parse_link("shop/web/db").unwrap(), ("shop/web".into(), "db".into()));
+        assert_eq!(parse_link("web/db").unwrap(), ("web".into(), "db".into()));
+    }
+}

@@ -1,0 +1,169 @@
+//! Actions into calls. Nothing here knows what a link is; what to do was decided by the plan.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ipnet::Ipv4Net;
+
+use crate::docker::{Conflict, Docker, Error};
+use crate::model::assess::Trouble;
+use crate::model::condition::Reason;
+use crate::model::container::{ContainerId, NetworkId};
+use crate::model::plan::{Action, NetworkRef, Planned};
+use crate::model::world::{Observation, Stamp};
+
+/// What came of a list of actions.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// How everything that was touched is now.
+    pub observations: Vec<(Stamp, Observation)>,
+    /// The first thing that went wrong, if any.
+    pub failure: Option<Failure>,
+    /// Subnets that the engine would not give.
+    pub refused: Vec<Ipv4Net>,
+}
+
+/// What went wrong.
+#[derive(Debug)]
+pub struct Failure {
+    /// For conditions.
+    pub trouble: Trouble,
+    /// When it is worth trying again.
+    pub retry: Retry,
+}
+
+/// When it is worth trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// At once: the world was not as it had seemed, and has been looked at again.
+    Now,
+    /// Soon, and less and less often: the engine is in trouble.
+    Backoff,
+    /// Seldom: the engine understood and said no.
+    Slowly,
+}
+
+/// Makes the calls one after the other. One that fails does not stop those that do not need it.
+pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
+    let mut run =
+        Run { docker, made: HashMap::new(), touched: Touched::default(), applied: Applied::default() };
+    for planned in actions {
+        tracing::debug!(action = %planned.action, cause = %planned.cause, "acting");
+        if let Err(error) = run.act(&planned.action).await {
+            run.note(&planned.action, &error);
+        }
+    }
+    run.look_again().await;
+    run.applied
+}
+
+#[derive(Default)]
+struct Touched {
+    containers: BTreeSet<ContainerId>,
+    networks: BTreeSet<NetworkId>,
+    all_networks: bool,
+}
+
+struct Run<'a> {
+    docker: &'a Docker,
+    /// Networks made by this run, by the names that the plan gave them.
+    made: HashMap<String, NetworkId>,
+    touched: Touched,
+    applied: Applied,
+}
+
+impl Run<'_> {
+    async fn act(&mut self, action: &Action) -> Result<(), Error> {
+        match action {
+            Action::CreateNetwork(new) => {
+                let id = self.docker.create_network(new).await?;
+                self.touched.networks.insert(id.clone());
+                self.made.insert(new.name.clone(), id);
+                Ok(())
+            }
+            Action::Connect { network, container, aliases } => {
+                // Where the network could not be made, that has been noted already.
+                let Some(id) = self.id_of(network) else { return Ok(()) };
+                self.touched.containers.insert(container.id.clone());
+                self.touched.networks.insert(id.clone());
+                accept(self.docker.connect(&id, &container.id, aliases).await, Conflict::AlreadyConnected)
+            }
+            Action::Disconnect { network, container } => {
+                let address = match network {
+                    NetworkRef::Gone(name) => name.clone(),
+                    other => match self.id_of(other) {
+                        Some(id) => id.0,
+                        None => return Ok(()),
+                    },
+                };
+                self.touched.containers.insert(container.id.clone());
+                accept(self.docker.disconnect(&address, &container.id).await, Conflict::NotConnected)
+            }
+            Action::RemoveNetwork { id, .. } => {
+                self.touched.networks.insert(id.clone());
+                self.docker.remove_network(id).await
+            }
+        }
+    }
+
+    fn id_of(&self, network: &NetworkRef) -> Option<NetworkId> {
+        match network {
+            NetworkRef::Existing { id, .. } => Some(id.clone()),
+            NetworkRef::New(name) => self.made.get(name).cloned(),
+            NetworkRef::Gone(_) => None,
+        }
+    }
+
+    fn note(&mut self, action: &Action, error: &Error) {
+        tracing::debug!(%action, %error, "the engine refused");
+        let retry = match error {
+            // What is gone will not come back under that id; the look afterwards tells the rest.
+            Error::NotFound(_) => return,
+            Error::Conflict { what: Conflict::SubnetTaken | Conflict::NameTaken, .. } => Retry::Now,
+            Error::Conflict { .. } | Error::Unavailable(_) => Retry::Backoff,
+            Error::Rejected(_) => Retry::Slowly,
+        };
+        if retry == Retry::Now {
+            self.touched.all_networks = true;
+        }
+        if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {
+            self.applied.refused.push(new.subnet);
+        }
+        let trouble = Trouble { reason: reason(action, error), message: format!("{action}: {error}") };
+        self.applied.failure.get_or_insert(Failure { trouble, retry });
+    }
+
+    /// Looks at everything that was touched, so that the next plan starts from what is so and not
+    /// from what the calls were meant to do.
+    async fn look_again(&mut self) {
+        for id in &self.touched.networks {
+            self.applied.observations.extend(self.docker.look_at_network(id).await.ok());
+        }
+        for id in &self.touched.containers {
+            self.applied.observations.extend(self.docker.look_at_container(id).await.ok());
+        }
+        if self.touched.all_networks {
+            let at = self.docker.stamp();
+            let networks = self.docker.list_networks().await.unwrap_or_default();
+            let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
+            self.applied.observations.extend(seen);
+        }
+    }
+}
+
+/// Takes `conflict` for success: what was wanted is so already.
+fn accept(result: Result<(), Error>, conflict: Conflict) -> Result<(), Error> {
+    match result {
+        Err(error) if error.conflict() == Some(conflict) => Ok(()),
+        other => other,
+    }
+}
+
+fn reason(action: &Action, error: &Error) -> Reason {
+    match (error, action) {
+        (Error::Unavailable(_), _) => Reason::EngineUnavailable,
+        (_, Action::CreateNetwork(_)) => Reason::NetworkCreateFailed,
+        (_, Action::Connect { .. }) => Reason::ConnectFailed,
+        (_, Action::Disconnect { .. }) => Reason::DisconnectFailed,
+        (_, Action::RemoveNetwork { .. }) => Reason::NetworkRemoveFailed,
+    }
+}

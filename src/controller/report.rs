@@ -1,0 +1,317 @@
+//! What became of each link: one log line, one history entry and one row of the snapshot for a
+//! change, nothing for what stays as it is.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{Known, LinkFindings};
+use crate::model::assess::{Assessment, assess, assess_mistake, carrier, live_paths};
+use crate::model::condition::{Condition, Kind, Reason, State, Status};
+use crate::model::container::{ContainerId, Network};
+use crate::model::declaration::{DeclaredLink, Mistake};
+use crate::model::link::{EdgeKey, LinkKey};
+use crate::model::proof::Standing;
+use crate::model::subnet;
+use crate::model::world::World;
+use crate::queue::Queue;
+use crate::snapshot::{
+    ConditionStatus, EVENTS, HISTORY, LinkStatus, NetworkStatus, PathStatus, Totals, Transition,
+};
+
+/// What was last reported of each link, and the history.
+#[derive(Debug, Default)]
+pub struct Report {
+    records: BTreeMap<LinkKey, Record>,
+    events: Arc<VecDeque<Transition>>,
+}
+
+#[derive(Debug)]
+struct Record {
+    since: SystemTime,
+    state: State,
+    reason: Reason,
+    conditions: Vec<(Status, SystemTime)>,
+    history: VecDeque<Transition>,
+}
+
+impl Report {
+    /// Transitions of all links.
+    pub fn events(&self) -> Arc<VecDeque<Transition>> {
+        Arc::clone(&self.events)
+    }
+
+    /// Assesses every link, reports what changed, and gives the rows.
+    pub fn update(&mut self, world: &World, known: &Known<'_>, now: SystemTime) -> Vec<LinkStatus> {
+        let declaration = world.declaration();
+        let mut rows = Vec::new();
+        for (key, link) in &declaration.links {
+            let assessment = assess(world, link, &LinkFindings { known, link: key });
+            let conditions = self.record(key, &link.provider, &assessment, now);
+            rows.push(self.row(key, link, world, known, assessment, conditions));
+        }
+        let mut names: BTreeSet<LinkKey> = declaration.links.keys().cloned().collect();
+        for mistake in &declaration.errors {
+            let key = unused(&mistake.link, &mut names);
+            let assessment = assess_mistake(&mistake.container, &mistake.error);
+            let conditions = self.record(&key, "", &assessment, now);
+            rows.push(self.mistake_row(&key, mistake, assessment, conditions));
+        }
+        self.forget_all_but(&names, now);
+        rows.sort_by(|a, b| (&a.consumer, &a.name).cmp(&(&b.consumer, &b.name)));
+        rows
+    }
+
+    /// Notes the assessment; says since when each condition has been what it is.
+    fn record(
+        &mut self,
+        key: &LinkKey,
+        provider: &str,
+        assessment: &Assessment,
+        now: SystemTime,
+    ) -> Vec<SystemTime> {
+        let reason = ready(assessment).map_or(Reason::NotReady, |condition| condition.reason);
+        let known = self.records.get(key);
+        let from = known.map(|record| record.state);
+        let news =
+            known.is_none_or(|r| r.state != assessment.state || (r.reason != reason && is_bad(r.state)));
+        let since: Vec<SystemTime> = assessment
+            .conditions
+            .iter()
+            .enumerate()
+            .map(|(at, condition)| match known.and_then(|record| record.conditions.get(at)) {
+                Some((status, since)) if *status == condition.status => *since,
+                _ => now,
+            })
+            .collect();
+        let conditions =
+            assessment.conditions.iter().zip(&since).map(|(c, since)| (c.status, *since)).collect();
+        let record = self.records.entry(key.clone()).or_insert_with(|| Record {
+            since: now,
+            state: assessment.state,
+            reason,
+            conditions: Vec::new(),
+            history: VecDeque::new(),
+        });
+        record.state = assessment.state;
+        record.reason = reason;
+        record.conditions = conditions;
+        if news {
+            let transition = Transition {
+                time: now,
+                consumer: key.consumer.to_string(),
+                name: key.name.clone(),
+                from: from.map_or(String::new(), |state| state.to_string()),
+                to: assessment.state.to_string(),
+                reason: reason.as_str().to_owned(),
+                message: assessment.message.clone(),
+            };
+            log(key, provider, assessment.state, &transition);
+            push(&mut record.history, transition.clone(), HISTORY);
+            push(Arc::make_mut(&mut self.events), transition, EVENTS);
+        }
+        since
+    }
+
+    fn forget_all_but(&mut self, names: &BTreeSet<LinkKey>, now: SystemTime) {
+        let gone: Vec<LinkKey> = self.records.keys().filter(|key| !names.contains(*key)).cloned().collect();
+        for key in gone {
+            let Some(record) = self.records.remove(&key) else { continue };
+            tracing::info!(link = %key, was = %record.state, "the link is gone");
+            let transition = Transition {
+                time: now,
+                consumer: key.consumer.to_string(),
+                name: key.name,
+                from: record.state.to_string(),
+                to: String::new(),
+                reason: "NotDeclared".to_owned(),
+                message: "no container declares it any more".to_owned(),
+            };
+            push(Arc::make_mut(&mut self.events), transition, EVENTS);
+        }
+    }
+
+    fn row(
+        &self,
+        key: &LinkKey,
+        link: &DeclaredLink,
+        world: &World,
+        known: &Known<'_>,
+        assessment: Assessment,
+        since: Vec<SystemTime>,
+    ) -> LinkStatus {
+        let target = &link.link.target;
+        let tally = known.paths.tally(key);
+        LinkStatus {
+            provider: link.provider.clone(),
+            target: target.to_string(),
+            protocol: target.endpoint.protocol().to_owned(),
+            port: target.endpoint.port(),
+            handshake: link.link.handshake.as_str().to_owned(),
+            networks: networks(world, link),
+            paths: live_paths(world, link)
+                .into_iter()
+                .map(|(ends, edge)| path(world, known, key, ends, edge))
+                .collect(),
+            last_handshake: tally.last,
+            last_handshake_seconds: tally.last_duration.map(|duration| duration.as_secs_f64()),
+            handshakes: tally.handshakes,
+            handshake_failures: tally.failures,
+            ..self.bare_row(key, assessment, since)
+        }
+    }
+
+    fn mistake_row(
+        &self,
+        key: &LinkKey,
+        mistake: &Mistake,
+        assessment: Assessment,
+        since: Vec<SystemTime>,
+    ) -> LinkStatus {
+        LinkStatus {
+            target: crate::model::labels::shown(&mistake.error.value),
+            ..self.bare_row(key, assessment, since)
+        }
+    }
+
+    fn bare_row(&self, key: &LinkKey, assessment: Assessment, since: Vec<SystemTime>) -> LinkStatus {
+        let record = self.records.get(key);
+        LinkStatus {
+            consumer: key.consumer.to_string(),
+            name: key.name.clone(),
+            provider: String::new(),
+            target: String::new(),
+            protocol: String::new(),
+            port: None,
+            handshake: String::new(),
+            state: assessment.state.to_string(),
+            conditions: assessment.conditions.into_iter().zip(since).map(condition).collect(),
+            networks: Vec::new(),
+            paths: Vec::new(),
+            message: assessment.message,
+            since: record.map_or(SystemTime::UNIX_EPOCH, |record| record.since),
+            last_handshake: None,
+            last_handshake_seconds: None,
+            handshakes: 0,
+            handshake_failures: 0,
+            history: record.map_or(Vec::new(), |record| record.history.iter().cloned().collect()),
+        }
+    }
+}
+
+/// Numbers that are not about one link.
+pub fn totals(world: &World, queue: &Queue<EdgeKey>) -> Totals {
+    Totals {
+        label_errors: world.declaration().errors.len(),
+        networks: world.owned().count(),
+        subnets_free: subnet::count_free(world.policy().pool, &world.taken_subnets()),
+        containers: world.participants().count(),
+        queue_depth: queue.depth(),
+        longest_running_since: queue.oldest_running().map(tokio::time::Instant::into_std),
+    }
+}
+
+/// A mistake may have the name of a good link, or of another mistake, of the same consumer: the
+/// second target of one name is an error of that target alone.
+fn unused(wanted: &LinkKey, names: &mut BTreeSet<LinkKey>) -> LinkKey {
+    let mut key = wanted.clone();
+    let mut n = 2;
+    while names.contains(&key) {
+        key.name = format!("{}#{n}", wanted.name);
+        n += 1;
+    }
+    names.insert(key.clone());
+    key
+}
+
+fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
+    let carriers: BTreeMap<&str, &Network> = link
+        .paths
+        .iter()
+        .filter_map(|(ends, edge)| carrier(world, edge, ends))
+        .map(|network| (network.name.as_str(), network))
+        .collect();
+    carriers
+        .into_values()
+        .map(|network| NetworkStatus {
+            id: network.id.0.clone(),
+            name: network.name.clone(),
+            subnet: network.subnets.first().map_or(String::new(), ToString::to_string),
+        })
+        .collect()
+}
+
+fn path(
+    world: &World,
+    known: &Known<'_>,
+    key: &LinkKey,
+    ends: &(ContainerId, ContainerId),
+    edge: &EdgeKey,
+) -> PathStatus {
+    let (consumer, provider) = ends;
+    let network = carrier(world, edge, ends);
+    let name = |id| world.container(id).map_or(String::new(), |container| container.name.clone());
+    let address = |id| {
+        let attachment = world.container(id)?.attachment(network?)?;
+        attachment.address.map(|address| address.to_string())
+    };
+    let record = known.path(key, consumer, provider);
+    let standing = record.map_or(Standing::Unproven, |record| record.proof.standing);
+    PathStatus {
+        consumer_container: name(consumer),
+        provider_container: name(provider),
+        consumer_address: address(consumer),
+        provider_address: address(provider),
+        verdict: verdict(standing).to_owned(),
+        message: record.map_or(String::new(), |record| record.proof.message.clone()),
+        proven: matches!(standing, Standing::Proven { .. }),
+        rtt_seconds: record.and_then(|record| record.rtt).map(|rtt| rtt.as_secs_f64()),
+        last_success: record.and_then(|record| record.last_success),
+        last_attempt: record.and_then(|record| record.last_attempt),
+    }
+}
+
+fn verdict(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Unproven => "Unproven",
+        Standing::Proven { listening: Some(false) } => "NoListener",
+        Standing::Proven { .. } => "Proven",
+        Standing::Failed(reason) => reason.as_str(),
+        Standing::Unprobed(reason) => reason.as_str(),
+    }
+}
+
+fn ready(assessment: &Assessment) -> Option<&Condition> {
+    assessment.conditions.iter().find(|condition| condition.kind == Kind::Ready)
+}
+
+fn condition((condition, since): (Condition, SystemTime)) -> ConditionStatus {
+    ConditionStatus {
+        kind: condition.kind.as_str().to_owned(),
+        status: condition.status.as_str().to_owned(),
+        reason: condition.reason.as_str().to_owned(),
+        message: condition.message,
+        last_transition_time: since,
+    }
+}
+
+fn push(history: &mut VecDeque<Transition>, transition: Transition, limit: usize) {
+    if history.len() == limit {
+        history.pop_front();
+    }
+    history.push_back(transition);
+}
+
+/// States that a person should do something about.
+fn is_bad(state: State) -> bool {
+    matches!(state, State::Invalid | State::Denied | State::NoListener | State::Unreachable | State::Unknown)
+}
+
+fn log(key: &LinkKey, provider: &str, state: State, transition: &Transition) {
+    let (was, reason, message) = (&transition.from, &transition.reason, &transition.message);
+    if is_bad(state) {
+        tracing::warn!(link = %key, provider, %state, was, reason, "{message}");
+    } else {
+        tracing::info!(link = %key, provider, %state, was, reason, "{message}");
+    }
+}

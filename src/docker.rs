@@ -1,0 +1,304 @@
+//! The engine, one method a call. The only module that names bollard: its all-`Option` models become
+//! our own complete types here, and its errors the four kinds that somebody can act on.
+
+mod convert;
+mod error;
+pub mod watch;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bollard::models::{
+    EndpointSettings, EventMessage, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest,
+};
+use bollard::query_parameters::{
+    EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
+};
+use futures_util::{Stream, StreamExt};
+
+use crate::model::container::{ContainerId, NetworkId};
+use crate::model::plan::NewNetwork;
+use crate::model::world::{Observation, Stamp};
+
+pub use error::{Conflict, Error};
+
+/// The usual place of the engine's socket.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// How long a call may take before the engine counts as not answering. A connect to a container on
+/// 200 networks takes half a second on a healthy engine, and a start that it waits for some more.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Every kind of call that is made, and the metric label of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Operation {
+    ContainerList,
+    ContainerInspect,
+    NetworkList,
+    NetworkInspect,
+    NetworkCreate,
+    NetworkConnect,
+    NetworkDisconnect,
+    NetworkRemove,
+    Events,
+    ExecCreate,
+    ExecStart,
+    ExecInspect,
+    Ping,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 13] = [
+        Self::ContainerList,
+        Self::ContainerInspect,
+        Self::NetworkList,
+        Self::NetworkInspect,
+        Self::NetworkCreate,
+        Self::NetworkConnect,
+        Self::NetworkDisconnect,
+        Self::NetworkRemove,
+        Self::Events,
+        Self::ExecCreate,
+        Self::ExecStart,
+        Self::ExecInspect,
+        Self::Ping,
+    ];
+
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ContainerList => "container_list",
+            Self::ContainerInspect => "container_inspect",
+            Self::NetworkList => "network_list",
+            Self::NetworkInspect => "network_inspect",
+            Self::NetworkCreate => "network_create",
+            Self::NetworkConnect => "network_connect",
+            Self::NetworkDisconnect => "network_disconnect",
+            Self::NetworkRemove => "network_remove",
+            Self::Events => "events",
+            Self::ExecCreate => "exec_create",
+            Self::ExecStart => "exec_start",
+            Self::ExecInspect => "exec_inspect",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+/// One finished call.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Which.
+    pub operation: Operation,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether the engine said no, or nothing.
+    pub failed: bool,
+}
+
+/// Told of every finished call.
+pub type OnCall = Arc<dyn Fn(Call) + Send + Sync>;
+
+/// A client of one engine. Cheap to clone; every call makes its own connection, by path, so it
+/// survives an engine that comes back with a new socket file.
+#[derive(Clone)]
+pub struct Docker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    host: String,
+    client: OnceLock<bollard::Docker>,
+    on_call: OnCall,
+    looks: AtomicU64,
+}
+
+impl Docker {
+    /// A client of the engine at `host` (`unix://…`, `tcp://…`, `http://…`). Connects at the first
+    /// call only, so the engine need not be there yet.
+    pub fn new(host: &str, on_call: OnCall) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                host: host.to_owned(),
+                client: OnceLock::new(),
+                on_call,
+                looks: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// The address that was given.
+    pub fn host(&self) -> &str {
+        &self.inner.host
+    }
+
+    /// The stamp of a look that starts now.
+    pub fn stamp(&self) -> Stamp {
+        Stamp(self.inner.looks.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Asks whether the engine answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.call(Operation::Ping, async |client| client.ping().await.map(drop)).await
+    }
+
+    /// The ids of all containers, in whichever state.
+    pub async fn list_containers(&self) -> Result<BTreeSet<ContainerId>, Error> {
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let list = self
+            .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
+            .await?;
+        Ok(list.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect())
+    }
+
+    /// How one container is now.
+    pub async fn look_at_container(&self, id: &ContainerId) -> Result<(Stamp, Observation), Error> {
+        let stamp = self.stamp();
+        let options = None::<InspectContainerOptions>;
+        let found = self
+            .call(Operation::ContainerInspect, async |client| {
+                client.inspect_container(id.as_str(), options).await
+            })
+            .await;
+        match found {
+            Ok(response) => {
+                Ok((stamp, Observation::Container(Box::new(convert::container(id.clone(), response)))))
+            }
+            Err(Error::NotFound(_)) => Ok((stamp, Observation::ContainerGone(id.clone()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All networks, ours and others.
+    pub async fn list_networks(&self) -> Result<Vec<crate::model::container::Network>, Error> {
+        let options = None::<ListNetworksOptions>;
+        let list =
+            self.call(Operation::NetworkList, async |client| client.list_networks(options).await).await?;
+        Ok(list.into_iter().filter_map(convert::network).collect())
+    }
+
+    /// How one network is now.
+    pub async fn look_at_network(&self, id: &NetworkId) -> Result<(Stamp, Observation), Error> {
+        let stamp = self.stamp();
+        let options = None::<InspectNetworkOptions>;
+        let found = self
+            .call(Operation::NetworkInspect, async |client| {
+                client.inspect_network(id.as_str(), options).await
+            })
+            .await;
+        match found {
+            Ok(response) => {
+                Ok((stamp, Observation::Network(convert::inspected_network(id.clone(), response))))
+            }
+            Err(Error::NotFound(_)) => Ok((stamp, Observation::NetworkGone(id.clone()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes an internal bridge network and says its id.
+    pub async fn create_network(&self, new: &NewNetwork) -> Result<NetworkId, Error> {
+        let subnet = IpamConfig { subnet: Some(new.subnet.to_string()), ..Default::default() };
+        let request = NetworkCreateRequest {
+            name: new.name.clone(),
+            driver: Some("bridge".to_owned()),
+            internal: Some(true),
+            ipam: Some(Ipam { config: Some(vec![subnet]), ..Default::default() }),
+            labels: Some(new.labels.clone().into_iter().collect()),
+            ..Default::default()
+        };
+        let made =
+            self.call(Operation::NetworkCreate, async |client| client.create_network(request).await).await?;
+        Ok(NetworkId(made.id))
+    }
+
+    /// Attaches a container, in whichever state it is. One that is attached already is a
+    /// [`Conflict::AlreadyConnected`] when it runs, and no error when it does not.
+    pub async fn connect(
+        &self,
+        network: &NetworkId,
+        container: &ContainerId,
+        aliases: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        let endpoint =
+            EndpointSettings { aliases: Some(aliases.iter().cloned().collect()), ..Default::default() };
+        let request =
+            NetworkConnectRequest { container: container.0.clone(), endpoint_config: Some(endpoint) };
+        self.call(Operation::NetworkConnect, async |client| {
+            client.connect_network(network.as_str(), request).await
+        })
+        .await
+    }
+
+    /// Detaches a container, in whichever state it is, from the network with this id or, where that
+    /// is gone, name.
+    pub async fn disconnect(&self, network: &str, container: &ContainerId) -> Result<(), Error> {
+        let request = NetworkDisconnectRequest { container: container.0.clone(), force: Some(true) };
+        self.call(Operation::NetworkDisconnect, async |client| {
+            client.disconnect_network(network, request).await
+        })
+        .await
+    }
+
+    /// Removes a network.
+    pub async fn remove_network(&self, network: &NetworkId) -> Result<(), Error> {
+        self.call(Operation::NetworkRemove, async |client| client.remove_network(network.as_str()).await)
+            .await
+    }
+
+    /// Whether something takes connections at the engine's address, without asking it anything.
+    /// Only a unix socket can be tried so cheaply; elsewhere the answer is yes.
+    pub async fn is_listening(&self) -> bool {
+        match self.inner.host.strip_prefix("unix://") {
+            Some(path) => tokio::net::UnixStream::connect(path).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// The engine's events of the given types and actions, from `since` (Unix nanoseconds) on. The
+    /// connection is made when the stream is first polled.
+    fn events(
+        &self,
+        since: i64,
+        filters: &[(&str, &[&str])],
+    ) -> Result<impl Stream<Item = Result<EventMessage, Error>> + Unpin + use<>, Error> {
+        let filters: HashMap<String, Vec<String>> = filters
+            .iter()
+            .map(|(key, values)| ((*key).to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+            .collect();
+        let since = format!("{}.{:09}", since / 1_000_000_000, since % 1_000_000_000);
+        let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
+        let stream = self.client()?.events(Some(options));
+        Ok(Box::pin(stream.map(|item| item.map_err(|error| error::classify(error, CALL_TIMEOUT)))))
+    }
+
+    fn client(&self) -> Result<&bollard::Docker, Error> {
+        if let Some(client) = self.inner.client.get() {
+            return Ok(client);
+        }
+        let client = bollard::Docker::connect_with_host(&self.inner.host)
+            .map_err(|error| error::classify(error, CALL_TIMEOUT))?
+            .with_timeout(CALL_TIMEOUT);
+        Ok(self.inner.client.get_or_init(|| client))
+    }
+
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        request: impl AsyncFnOnce(&bollard::Docker) -> Result<T, bollard::errors::Error>,
+    ) -> Result<T, Error> {
+        let client = self.client()?;
+        let start = Instant::now();
+        let result = match tokio::time::timeout(CALL_TIMEOUT, request(client)).await {
+            Ok(result) => result.map_err(|error| error::classify(error, CALL_TIMEOUT)),
+            Err(_) => Err(Error::unanswered(CALL_TIMEOUT)),
+        };
+        // "There is none" is an answer, not a failure.
+        let failed = matches!(&result, Err(error) if !matches!(error, Error::NotFound(_)));
+        (self.inner.on_call)(Call { operation, took: start.elapsed(), failed });
+        result
+    }
+}

@@ -1,0 +1,91 @@
+//! bollard's all-`Option` models into our own complete types.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, Ipam, NetworkInspect,
+};
+use ipnet::Ipv4Net;
+
+use crate::model::container::{
+    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
+};
+
+pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> Container {
+    let state = response.state.unwrap_or_default();
+    let config = response.config.unwrap_or_default();
+    let mode = response.host_config.and_then(|host| host.network_mode).unwrap_or_default();
+    let networks = response.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    Container {
+        id,
+        name: response.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        image: ImageId(response.image.unwrap_or_default()),
+        labels: labels(config.labels),
+        state: run_state(state.status),
+        created: response.created.unwrap_or_default(),
+        started: state.started_at.unwrap_or_default(),
+        mode: network_mode(&mode),
+        attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
+    }
+}
+
+/// A network of a list; one without an id cannot be spoken of.
+pub(super) fn network(network: bollard::models::Network) -> Option<Network> {
+    Some(Network {
+        id: NetworkId(network.id?),
+        name: network.name.unwrap_or_default(),
+        labels: labels(network.labels),
+        subnets: subnets(network.ipam),
+        created: network.created.unwrap_or_default(),
+    })
+}
+
+pub(super) fn inspected_network(id: NetworkId, network: NetworkInspect) -> Network {
+    Network {
+        id,
+        name: network.name.unwrap_or_default(),
+        labels: labels(network.labels),
+        subnets: subnets(network.ipam),
+        created: network.created.unwrap_or_default(),
+    }
+}
+
+fn labels(labels: Option<HashMap<String, String>>) -> Labels {
+    labels.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>()
+}
+
+fn run_state(status: Option<ContainerStateStatusEnum>) -> RunState {
+    match status {
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => RunState::Running,
+        Some(ContainerStateStatusEnum::PAUSED) => RunState::Paused,
+        Some(ContainerStateStatusEnum::RESTARTING) => RunState::Restarting,
+        Some(ContainerStateStatusEnum::REMOVING) => RunState::Removing,
+        Some(ContainerStateStatusEnum::EXITED) => RunState::Exited,
+        Some(ContainerStateStatusEnum::DEAD) => RunState::Dead,
+        Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => RunState::Created,
+    }
+}
+
+fn network_mode(mode: &str) -> NetworkMode {
+    match mode {
+        "host" => NetworkMode::Host,
+        "none" => NetworkMode::None,
+        mode if mode.starts_with("container:") => NetworkMode::Shared,
+        _ => NetworkMode::Own,
+    }
+}
+
+/// Engine 20.10 gives an empty string for what it does not know yet.
+fn attachment(endpoint: EndpointSettings) -> Attachment {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    Attachment {
+        network: filled(endpoint.network_id).map(NetworkId),
+        aliases: endpoint.aliases.unwrap_or_default().into_iter().collect(),
+        address: filled(endpoint.ip_address).and_then(|address| address.parse().ok()),
+    }
+}
+
+fn subnets(ipam: Option<Ipam>) -> Vec<Ipv4Net> {
+    let configs = ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    configs.into_iter().filter_map(|config| config.subnet?.parse().ok()).collect()
+}

@@ -1,0 +1,154 @@
+//! The engine's errors, told apart in one place: status codes alone do not, since the engine uses
+//! the same ones with different meanings.
+
+use std::time::Duration;
+
+use bollard::errors::Error as Bollard;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such container, network or exec.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be done in the present state.
+    #[error("{message}")]
+    Conflict {
+        /// What is in the way.
+        what: Conflict,
+        /// The engine's words.
+        message: String,
+    },
+    /// The engine did not answer, or answered that it is in trouble.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The engine understood and said no.
+    #[error("{0}")]
+    Rejected(String),
+}
+
+/// What is in the way of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The container is on that network already.
+    AlreadyConnected,
+    /// The container is not on that network.
+    NotConnected,
+    /// The subnet overlaps another network's.
+    SubnetTaken,
+    /// Another network has that name.
+    NameTaken,
+    /// Containers are still on the network.
+    InUse,
+    /// The container does not run.
+    NotRunning,
+    /// The container is paused.
+    Paused,
+}
+
+impl Error {
+    pub(super) fn unanswered(after: Duration) -> Self {
+        Self::Unavailable(format!("the engine did not answer within {} s", after.as_secs()))
+    }
+
+    /// What is in the way, if that is why the call failed.
+    pub fn conflict(&self) -> Option<Conflict> {
+        match self {
+            Self::Conflict { what, .. } => Some(*what),
+            _ => None,
+        }
+    }
+}
+
+/// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
+const CONFLICTS: [(&str, Conflict); 11] = [
+    ("is not connected to", Conflict::NotConnected),
+    ("already exists in network", Conflict::AlreadyConnected),
+    ("is already attached to network", Conflict::AlreadyConnected),
+    ("Pool overlaps with other one", Conflict::SubnetTaken),
+    ("is already used on the host or by another config", Conflict::SubnetTaken),
+    ("has active endpoints", Conflict::InUse),
+    ("has associated containers with it", Conflict::InUse),
+    ("is paused", Conflict::Paused),
+    ("is not running", Conflict::NotRunning),
+    ("already used", Conflict::NameTaken),
+    ("already exists", Conflict::NameTaken),
+];
+
+pub(super) fn classify(error: Bollard, timeout: Duration) -> Error {
+    match error {
+        Bollard::DockerResponseServerError { status_code, message } => answer(status_code, message),
+        Bollard::RequestTimeoutError => Error::unanswered(timeout),
+        Bollard::SocketNotFoundError(path) => Error::Unavailable(format!("there is no socket at {path}")),
+        Bollard::UnsupportedURISchemeError { uri } => {
+            Error::Rejected(format!("{uri}: not a unix://, tcp:// or http:// address"))
+        }
+        other => Error::Unavailable(with_sources(&other)),
+    }
+}
+
+fn answer(status: u16, message: String) -> Error {
+    if status == 404 {
+        return Error::NotFound(message);
+    }
+    if let Some((_, what)) = CONFLICTS.iter().find(|(text, _)| message.contains(text)) {
+        return Error::Conflict { what: *what, message };
+    }
+    match status {
+        500.. => Error::Unavailable(message),
+        _ => Error::Rejected(message),
+    }
+}
+
+/// hyper says "client error (Connect)" and leaves "permission denied" to its source.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_status_codes_are_told_apart_by_their_texts() {
+        let conflict = |status, text: &str| answer(status, text.to_owned()).conflict();
+        assert_eq!(
+            conflict(403, "endpoint with name app1 already exists in network x"),
+            Some(Conflict::AlreadyConnected)
+        );
+        assert_eq!(
+            conflict(403, "Pool overlaps with other one on this address space"),
+            Some(Conflict::SubnetTaken)
+        );
+        assert_eq!(
+            conflict(403, "error while removing network: network x id y has active endpoints"),
+            Some(Conflict::InUse)
+        );
+        assert_eq!(
+            conflict(500, "container a is not connected to the network b"),
+            Some(Conflict::NotConnected)
+        );
+        assert_eq!(
+            conflict(409, "Container a is paused, unpause the container before exec"),
+            Some(Conflict::Paused)
+        );
+        assert_eq!(conflict(409, "network with name x already exists"), Some(Conflict::NameTaken));
+    }
+
+    #[test]
+    fn the_rest_goes_by_status() {
+        assert!(matches!(answer(404, "No such container: x".into()), Error::NotFound(_)));
+        assert!(matches!(answer(500, "boom".into()), Error::Unavailable(_)));
+        assert!(matches!(answer(400, "bad".into()), Error::Rejected(_)));
+    }
+}

@@ -1,0 +1,58 @@
+//! Everything the engine holds, asked for in one go.
+
+use std::collections::BTreeSet;
+
+use futures_util::{StreamExt, stream};
+
+use super::super::{Docker, Error};
+use crate::model::container::{ContainerId, NetworkId};
+use crate::model::world::{Observation, Stamp};
+
+/// Looks under way at once while listing.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// Everything the engine held at one time.
+#[derive(Debug)]
+pub struct Listing {
+    /// When it was asked for.
+    pub at: Stamp,
+    /// The ids of all containers.
+    pub containers: BTreeSet<ContainerId>,
+    /// The ids of all networks.
+    pub networks: BTreeSet<NetworkId>,
+    /// How each of them is.
+    pub observations: Vec<(Stamp, Observation)>,
+    /// Containers that exist, but could not be looked at.
+    pub unseen: Vec<ContainerId>,
+}
+
+/// Lists. One container that cannot be looked at does not spoil the list.
+///
+/// # Errors
+/// If the engine cannot be asked for its containers or networks.
+pub async fn list(docker: Docker) -> Result<Listing, Error> {
+    let at = docker.stamp();
+    let networks = docker.list_networks().await?;
+    let containers = docker.list_containers().await?;
+    let mut listing = Listing {
+        at,
+        networks: networks.iter().map(|network| network.id.clone()).collect(),
+        observations: networks.into_iter().map(|network| (at, Observation::Network(network))).collect(),
+        unseen: Vec::new(),
+        containers,
+    };
+    let mut looks = stream::iter(listing.containers.clone())
+        .map(|id| async { (docker.look_at_container(&id).await, id) })
+        .buffer_unordered(LOOKS_AT_ONCE);
+    while let Some((look, id)) = looks.next().await {
+        match look {
+            Ok(observation) => listing.observations.push(observation),
+            Err(error) => {
+                tracing::debug!(container = %id, %error, "cannot look at the container");
+                listing.unseen.push(id);
+            }
+        }
+    }
+    drop(looks);
+    Ok(listing)
+}

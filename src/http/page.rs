@@ -1,0 +1,63 @@
+//! The page: the table of links, for a browser.
+
+use maud::{DOCTYPE, Markup, html};
+
+use crate::snapshot::{LinkStatus, Readiness, Snapshot};
+
+const STYLE: &str = "
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; }
+table { border-collapse: collapse; }
+th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
+.Ready { color: #137333; }
+.Invalid, .Denied, .Unreachable, .NoListener { color: #b3261e; }
+";
+
+pub(super) fn render(snapshot: &Snapshot) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                meta http-equiv="refresh" content="5";
+                title { "tieline" }
+                style { (STYLE) }
+            }
+            body {
+                h1 { "tieline" }
+                @if let Readiness::NotReady(why) = &snapshot.ready {
+                    p.Unreachable { (why) }
+                }
+                @if snapshot.links.is_empty() {
+                    p { "No container declares a link." }
+                } @else {
+                    (table(&snapshot.links))
+                }
+                p {
+                    a href="/metrics" { "metrics" } " · "
+                    a href="/api/v1/links" { "links" } " · "
+                    a href="/api/v1/events" { "events" }
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn table(links: &[LinkStatus]) -> Markup {
+    html! {
+        table {
+            tr { th { "Consumer" } th { "Link" } th { "Provider" } th { "State" } th { "Paths" } th { "Message" } }
+            @for link in links {
+                tr {
+                    td { (link.consumer) }
+                    td { (link.name) }
+                    td { (link.provider) }
+                    td class=(link.state) { (link.state) }
+                    td { (link.proven()) "/" (link.paths.len()) }
+                    td { (link.message) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What the labels of all containers together declare: links, and the edges that carry them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::container::{Container, ContainerId, NetworkMode, RunState};
+use super::labels::{Accept, Declared, LabelError, Topology};
+use super::link::{EdgeKey, Endpoint, Link, LinkKey};
+use super::workload::{COMPOSE_PROJECT, Selector, Workload};
+use super::world::Policy;
+
+/// A container with what its labels say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Participant {
+    /// The container.
+    pub container: Container,
+    /// The workload that it is a replica of.
+    pub workload: Workload,
+    /// What its labels say.
+    pub declared: Declared,
+}
+
+impl Participant {
+    /// A container whose labels say `declared`.
+    pub fn new(container: Container, declared: Declared) -> Self {
+        Self { workload: Workload::of(&container), container, declared }
+    }
+
+    fn id(&self) -> &ContainerId {
+        &self.container.id
+    }
+
+    fn project(&self) -> Option<&String> {
+        self.container.labels.get(COMPOSE_PROJECT)
+    }
+}
+
+/// What all containers together declare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declaration {
+    /// Every link that could be read.
+    pub links: BTreeMap<LinkKey, DeclaredLink>,
+    /// Every label that could not.
+    pub errors: Vec<Mistake>,
+    /// What has to be wired.
+    pub edges: BTreeMap<EdgeKey, Edge>,
+}
+
+/// A label that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The link that it spoils; the name is the label's where no link is meant.
+    pub link: LinkKey,
+    /// The container that carries the label.
+    pub container: String,
+    /// What is wrong and what would be right.
+    pub error: LabelError,
+}
+
+/// One link, declared by one or more replicas of its consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredLink {
+    /// As the newest replica declares it.
+    pub link: Link,
+    /// The replicas that declare it.
+    pub consumers: BTreeSet<ContainerId>,
+    /// The workload that it was resolved to, or the selector where that is none or may be several.
+    pub provider: String,
+    /// What the selector found.
+    pub resolution: Resolution,
+    /// From whom to whom, and over which edge.
+    pub paths: BTreeMap<(ContainerId, ContainerId), EdgeKey>,
+}
+
+/// What a selector found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resolution {
+    /// Containers that it selects.
+    pub found: usize,
+    /// How many of these do not accept the consumer.
+    pub denied: usize,
+    /// Containers that it would select if they were not to be ignored.
+    pub ignored: usize,
+}
+
+/// What has to be wired between the members of one edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// From whom to whom.
+    pub pairs: BTreeMap<(ContainerId, ContainerId), Pair>,
+}
+
+/// One consumer container and one provider container that must share a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// Names, besides its own, under which the consumer reaches the provider.
+    pub aliases: BTreeSet<String>,
+    /// The links that declare it.
+    pub links: BTreeSet<LinkKey>,
+}
+
+impl Edge {
+    /// Every container of the edge.
+    pub fn members(&self) -> impl Iterator<Item = &ContainerId> {
+        self.pairs.keys().flat_map(|(consumer, provider)| [consumer, provider])
+    }
+}
+
+/// Works out what `participants` declare under `policy`.
+pub fn declare(policy: &Policy, participants: &[&Participant]) -> Declaration {
+    Reader { policy, index: Index::new(participants) }.read(participants)
+}
+
+struct Reader<'a> {
+    policy: &'a Policy,
+    index: Index<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&self, participants: &[&'a Participant]) -> Declaration {
+        let mut declaration = Declaration::default();
+        // Oldest first, so that the newest replica has the last word on a link's details.
+        let mut by_age: Vec<&Participant> = participants.to_vec();
+        by_age.sort_by(|a, b| (&a.container.created, a.id()).cmp(&(&b.container.created, b.id())));
+        for consumer in by_age {
+            for error in &consumer.declared.errors {
+                declaration.errors.push(mistake(consumer, error.clone()));
+            }
+            for link in &consumer.declared.links {
+                self.read_link(consumer, link, &mut declaration);
+            }
+        }
+        declaration
+    }
+
+    fn read_link(&self, consumer: &'a Participant, link: &Link, declaration: &mut Declaration) {
+        let selector = &link.target.selector;
+        let found = self.index.select(consumer, selector);
+        if found.iter().any(|provider| provider.workload == consumer.workload) {
+            declaration
+                .errors
+                .push(mistake(consumer, LabelError::self_link(&self.policy.label_prefix, link)));
+            return;
+        }
+        let key = LinkKey { consumer: consumer.workload.clone(), name: link.name.clone() };
+        let entry = declaration.links.entry(key.clone()).or_insert_with(|| DeclaredLink {
+            link: link.clone(),
+            consumers: BTreeSet::new(),
+            provider: String::new(),
+            resolution: Resolution::default(),
+            paths: BTreeMap::new(),
+        });
+        entry.link = link.clone();
+        entry.consumers.insert(consumer.id().clone());
+        entry.provider = provider_name(selector, &found);
+        entry.resolution = Resolution::default();
+        for provider in found {
+            if provider.declared.ignore {
+                entry.resolution.ignored += 1;
+                continue;
+            }
+            entry.resolution.found += 1;
+            if !self.accepts(provider, consumer) {
+                entry.resolution.denied += 1;
+                continue;
+            }
+            let edge = self.edge_key(consumer, provider);
+            let ends = (consumer.id().clone(), provider.id().clone());
+            entry.paths.insert(ends.clone(), edge.clone());
+            // A unix socket is reached through a volume that both mount: no network is made for it.
+            if !matches!(link.target.endpoint, Endpoint::Unix(_)) {
+                let pair = declaration.edges.entry(edge).or_default().pairs.entry(ends).or_default();
+                pair.aliases.insert(provider.workload.short_name().to_owned());
+                pair.aliases.extend(link.alias.clone());
+                pair.links.insert(key.clone());
+            }
+        }
+    }
+
+    /// Whether the label of `provider` lets `consumer` in.
+    fn accepts(&self, provider: &Participant, consumer: &Participant) -> bool {
+        let Some(accepted) = &provider.declared.accept else { return !self.policy.default_deny };
+        accepted.iter().any(|accept| match accept {
+            Accept::Any => true,
+            Accept::Selector(selector) => {
+                self.index.select(provider, selector).iter().any(|found| found.id() == consumer.id())
+            }
+        })
+    }
+
+    fn edge_key(&self, consumer: &Participant, provider: &Participant) -> EdgeKey {
+        let newest =
+            self.index.replicas(&provider.workload).iter().max_by_key(|replica| &replica.container.created);
+        let topology = newest.map_or(Topology::Pair, |replica| replica.declared.topology);
+        match topology {
+            Topology::Pair => {
+                EdgeKey::Pair { consumer: consumer.workload.clone(), provider: provider.workload.clone() }
+            }
+            Topology::Shared => EdgeKey::Shared { provider: provider.workload.clone() },
+        }
+    }
+}
+
+fn mistake(container: &Participant, error: LabelError) -> Mistake {
+    Mistake {
+        link: LinkKey { consumer: container.workload.clone(), name: error.link.clone() },
+        container: container.container.name.clone(),
+        error,
+    }
+}
+
+/// How the provider is called where people read it. A selector by labels keeps its text, since what
+/// it finds may change from one container to the next.
+fn provider_name(selector: &Selector, found: &[&Participant]) -> String {
+    match (selector, found.first()) {
+        (Selector::Labels(_), _) | (_, None) => selector.to_string(),
+        (_, Some(provider)) => provider.workload.to_string(),
+    }
+}
+
+struct Index<'a> {
+    all: Vec<&'a Participant>,
+    by_name: BTreeMap<&'a str, &'a Participant>,
+    by_workload: BTreeMap<&'a Workload, Vec<&'a Participant>>,
+}
+
+impl<'a> Index<'a> {
+    fn new(participants: &[&'a Participant]) -> Self {
+        let all = participants.to_vec();
+        let by_name = all.iter().map(|p| (p.container.name.as_str(), *p)).collect();
+        let mut by_workload: BTreeMap<&Workload, Vec<&Participant>> = BTreeMap::new();
+        for participant in &all {
+            by_workload.entry(&participant.workload).or_default().push(participant);
+        }
+        Self { all, by_name, by_workload }
+    }
+
+    fn replicas(&self, workload: &Workload) -> &[&'a Participant] {
+        self.by_workload.get(workload).map_or(&[], Vec::as_slice)
+    }
+
+    /// The containers that `selector` means when it is written on `from`.
+    fn select(&self, from: &Participant, selector: &Selector) -> Vec<&'a Participant> {
+        let found = match selector {
+            Selector::Name(name) => self.select_name(from, name),
+            Selector::Service { project, service } => self.service(project, service),
+            Selector::Labels(labels) => self.select_labels(from, labels),
+        };
+        found.into_iter().filter(|other| !is_leaving(&other.container)).collect()
+    }
+
+    fn select_name(&self, from: &Participant, name: &str) -> Vec<&'a Participant> {
+        let service = from.project().map_or(Vec::new(), |project| self.service(project, name));
+        if service.is_empty() { self.by_name.get(name).copied().into_iter().collect() } else { service }
+    }
+
+    fn select_labels(&self, from: &Participant, labels: &[(String, String)]) -> Vec<&'a Participant> {
+        let has = |other: &Participant, (key, value): &(String, String)| {
+            other.container.labels.get(key) == Some(value)
+        };
+        self.all
+            .iter()
+            .copied()
+            .filter(|other| other.workload != from.workload)
+            .filter(|other| labels.iter().all(|label| has(other, label)))
+            .collect()
+    }
+
+    fn service(&self, project: &str, service: &str) -> Vec<&'a Participant> {
+        let (project, service) = (project.to_owned(), service.to_owned());
+        self.replicas(&Workload::Service { project, service }).to_vec()
+    }
+}
+
+/// A container on its way out can neither be started nor connected any more.
+fn is_leaving(container: &Container) -> bool {
+    matches!(container.state, RunState::Removing | RunState::Dead)
+}
+
+/// Whether networks can be connected to `container` at all.
+pub fn is_wireable(container: &Container) -> bool {
+    container.mode == NetworkMode::Own && !is_leaving(container)
+}

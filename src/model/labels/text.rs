@@ -1,0 +1,126 @@
+//! Words about hostile text: how a label's text is shown, named and compared.
+
+/// Longest piece of a label that is shown to a person, in characters.
+pub const MAX_SHOWN_CHARS: usize = 120;
+/// Longest name that is made from a text which cannot be read; also the limit of a DNS label.
+pub const MAX_NAME_CHARS: usize = 63;
+/// Name of a link whose target has no character that a name may have.
+const NAMELESS: &str = "link";
+
+/// `text` as a terminal, a log line or a page may show it: cut, and without a character that moves
+/// the cursor, hides or turns the text round.
+pub fn shown(text: &str) -> String {
+    cut(text, MAX_SHOWN_CHARS)
+}
+
+/// Like [`shown`], for an example inside a sentence, which several of them must not make endless.
+pub(super) fn example(text: &str) -> String {
+    cut(text, MAX_SHOWN_CHARS / 2)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    let mut out = String::new();
+    for (i, c) in text.chars().enumerate() {
+        if i == limit {
+            out.push_str("...");
+            break;
+        }
+        if is_plain(c) { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}
+
+/// Whether `c` shows as itself.
+pub(super) fn is_plain(c: char) -> bool {
+    matches!(c, '"' | '\'' | '\\') || c.escape_debug().count() == 1
+}
+
+/// `c` in a sentence. Beyond ASCII with its code point: a look-alike cannot be told by its looks.
+pub(super) fn character(c: char) -> String {
+    match c {
+        ' ' => "a space".to_owned(),
+        _ if c.is_ascii_graphic() => format!("'{c}'"),
+        _ if is_plain(c) => format!("'{c}' (U+{:04X})", u32::from(c)),
+        _ => format!("U+{:04X}", u32::from(c)),
+    }
+}
+
+/// The name of a link that is written as `target`: its selector and port, joined by `-`.
+pub(super) fn link_name(target: &str) -> String {
+    let (_, text) = split_scheme(target);
+    let keeps = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let name: Vec<&str> = text.split(|c| !keeps(c)).filter(|run| !run.is_empty()).collect();
+    match name.join("-").trim_matches('-') {
+        "" => NAMELESS.to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// The name under which a link is shown whose label cannot be read.
+pub(super) fn broken_name(text: &str) -> String {
+    let name = link_name(text);
+    // ASCII only, so every index is a character's.
+    name[..name.len().min(MAX_NAME_CHARS)].trim_end_matches('-').to_owned()
+}
+
+/// `SCHEME` and the rest of `SCHEME://…`. Label selectors may hold a URL, so a scheme ends before
+/// the first bracket.
+pub(super) fn split_scheme(text: &str) -> (Option<&str>, &str) {
+    match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('[') => (Some(scheme), rest),
+        _ => (None, text),
+    }
+}
+
+/// Whether `name` is a DNS label (RFC 1123).
+pub(super) fn is_dns_label(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_NAME_CHARS).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+/// The DNS label nearest to `text`, to be shown as an example.
+pub(super) fn to_dns_label(text: &str) -> String {
+    if !text.contains(|c: char| c.is_ascii_alphanumeric()) {
+        return "NAME".to_owned();
+    }
+    let name = broken_name(text).to_ascii_lowercase().replace(['_', '.'], "-");
+    name.trim_matches('-').to_owned()
+}
+
+/// The one of `known` that `word` was most likely meant to be, if any is near.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word: Vec<char> = word.to_lowercase().chars().take(MAX_NAME_CHARS + 1).collect();
+    let near = known.into_iter().filter_map(|known| {
+        let other: Vec<char> = known.to_lowercase().chars().take(MAX_NAME_CHARS + 1).collect();
+        let distance = edit_distance(&word, &other);
+        (2 * distance < word.len().max(other.len())).then_some((distance, known))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// Levenshtein's distance, one row at a time.
+fn edit_distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// `words` as a sentence lists them, the last one after `joint`.
+pub(super) fn listed(words: &[String], joint: &str) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} {joint} {last}", first.join(", ")),
+    }
+}

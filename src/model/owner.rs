@@ -1,0 +1,140 @@
+//! Ownership: how our networks are labelled and named, and how we know them again.
+
+use super::container::{Labels, Network};
+use super::link::EdgeKey;
+use super::workload::Workload;
+
+/// Label of a link network: the instance that owns it.
+pub const MANAGED_BY: &str = "tieline.managed-by";
+/// Label of a link network: the consumer workload, or [`ALL_CONSUMERS`].
+pub const CONSUMER: &str = "tieline.consumer";
+/// Label of a link network: the provider workload.
+pub const PROVIDER: &str = "tieline.provider";
+/// The consumer of a network in topology `shared`. No workload is called that.
+pub const ALL_CONSUMERS: &str = "*";
+
+/// One instance of the controller, as the owner of networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    instance: String,
+}
+
+impl Owner {
+    /// The owner called `instance`.
+    pub fn new(instance: impl Into<String>) -> Self {
+        Self { instance: instance.into() }
+    }
+
+    /// The instance's name.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The labels of a network that carries `edge`.
+    pub fn labels(&self, edge: &EdgeKey) -> Labels {
+        let consumer = match edge {
+            EdgeKey::Pair { consumer, .. } => consumer.to_string(),
+            EdgeKey::Shared { .. } => ALL_CONSUMERS.to_owned(),
+        };
+        [(MANAGED_BY, self.instance.clone()), (CONSUMER, consumer), (PROVIDER, edge.provider().to_string())]
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
+    }
+
+    /// The edge that `network` carries, if it is ours: only all three labels together make it so.
+    pub fn edge_of(&self, network: &Network) -> Option<EdgeKey> {
+        if network.labels.get(MANAGED_BY)? != &self.instance {
+            return None;
+        }
+        let provider = workload(network.labels.get(PROVIDER)?);
+        Some(match network.labels.get(CONSUMER)?.as_str() {
+            ALL_CONSUMERS => EdgeKey::Shared { provider },
+            consumer => EdgeKey::Pair { consumer: workload(consumer), provider },
+        })
+    }
+
+    /// The names of an edge's networks, the preferred one first. They are for people; the labels
+    /// are what makes a network ours.
+    pub fn names(&self, edge: &EdgeKey) -> impl Iterator<Item = String> + use<> {
+        let base = self.base_name(edge);
+        (1..).map(move |n| if n == 1 { base.clone() } else { format!("{base}_{n}") })
+    }
+
+    /// Whether a network of `edge` may have been called `name`.
+    pub fn may_have_named(&self, edge: &EdgeKey, name: &str) -> bool {
+        name.strip_prefix(&self.base_name(edge)).is_some_and(|rest| {
+            rest.is_empty() || rest.strip_prefix('_').is_some_and(|n| n.parse::<u32>().is_ok())
+        })
+    }
+
+    fn base_name(&self, edge: &EdgeKey) -> String {
+        let consumer = match edge {
+            EdgeKey::Pair { consumer, .. } => consumer.to_string(),
+            EdgeKey::Shared { .. } => "all".to_owned(),
+        };
+        // A network's name must not have a slash; everything else that names may have, it may too.
+        format!("{}_{consumer}_{}", self.instance, edge.provider()).replace('/', ".")
+    }
+}
+
+/// The workload that a label names. A container's name never has a slash.
+fn workload(text: &str) -> Workload {
+    match text.split_once('/') {
+        Some((project, service)) => {
+            Workload::Service { project: project.to_owned(), service: service.to_owned() }
+        }
+        None => Workload::Container(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::container::NetworkId;
+    use super::*;
+
+    fn edge() -> EdgeKey {
+        EdgeKey::Pair {
+            consumer: Workload::Service { project: "shop".into(), service: "web".into() },
+            provider: Workload::Container("db".into()),
+        }
+    }
+
+    fn network(labels: Labels) -> Network {
+        Network {
+            id: NetworkId("n".into()),
+            name: "any".into(),
+            labels,
+            subnets: vec![],
+            created: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_network_is_known_again_by_its_labels() {
+        let owner = Owner::new("tieline");
+        for edge in [edge(), EdgeKey::Shared { provider: Workload::Container("db".into()) }] {
+            assert_eq!(owner.edge_of(&network(owner.labels(&edge))), Some(edge));
+        }
+    }
+
+    #[test]
+    fn a_network_that_lacks_one_of_the_labels_is_foreign() {
+        let owner = Owner::new("tieline");
+        for missing in [MANAGED_BY, CONSUMER, PROVIDER] {
+            let mut labels = owner.labels(&edge());
+            labels.remove(missing);
+            assert_eq!(owner.edge_of(&network(labels)), None);
+        }
+        assert_eq!(Owner::new("other").edge_of(&network(owner.labels(&edge()))), None);
+    }
+
+    #[test]
+    fn names_are_made_from_both_ends_and_counted() {
+        let owner = Owner::new("tieline");
+        let names: Vec<String> = owner.names(&edge()).take(2).collect();
+        assert_eq!(names, ["tieline_shop.web_db", "tieline_shop.web_db_2"]);
+        assert!(owner.may_have_named(&edge(), "tieline_shop.web_db_2"));
+        assert!(!owner.may_have_named(&edge(), "tieline_shop.web_db2"));
+    }
+}

@@ -1,0 +1,342 @@
+//! What to do for one edge: a pure function of the world. It makes no call; each action of a plan is
+//! one engine call, and carries its cause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::Ipv4Net;
+
+use super::container::{Container, ContainerId, Labels, NetworkId, RunState};
+use super::declaration::{Edge, is_wireable};
+use super::layout::{self, Spot};
+use super::link::EdgeKey;
+use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
+use super::world::{Claim, World};
+
+/// What has to be done for one edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be done now, in this order.
+    pub actions: Vec<Planned>,
+    /// To be done when the edge's networks have been out of use for the grace period.
+    pub garbage: Vec<Planned>,
+    /// Why the plan cannot wire everything.
+    pub blocked: Option<Blocked>,
+}
+
+/// One action and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// What to do.
+    pub action: Action,
+    /// Why, for a person.
+    pub cause: String,
+}
+
+/// Why a plan cannot wire everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// No subnet is left in the pool.
+    PoolExhausted,
+}
+
+/// One engine call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make a network.
+    CreateNetwork(NewNetwork),
+    /// Attach a container.
+    Connect {
+        /// To which network.
+        network: NetworkRef,
+        /// Which container.
+        container: Member,
+        /// The names it gets there.
+        aliases: BTreeSet<String>,
+    },
+    /// Detach a container, in whichever state it is.
+    Disconnect {
+        /// From which network.
+        network: NetworkRef,
+        /// Which container.
+        container: Member,
+    },
+    /// Remove a network.
+    RemoveNetwork {
+        /// Which one.
+        id: NetworkId,
+        /// Its name, for people.
+        name: String,
+    },
+}
+
+/// A network to be made. It is always internal: a link gives no way out, and takes none over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNetwork {
+    /// The name.
+    pub name: String,
+    /// The subnet.
+    pub subnet: Ipv4Net,
+    /// The labels that make it ours.
+    pub labels: Labels,
+}
+
+/// A network that exists, or that an earlier action of the same plan makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkRef {
+    /// It exists.
+    Existing {
+        /// Its id.
+        id: NetworkId,
+        /// Its name, for people.
+        name: String,
+    },
+    /// It was made under this name by this plan.
+    New(String),
+    /// It is gone, and a stopped container that still refers to it by this name could not start.
+    Gone(String),
+}
+
+/// A container of an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, for people.
+    pub name: String,
+}
+
+impl Plan {
+    /// What this plan is about to take.
+    pub fn claim(&self) -> Claim {
+        let mut claim = Claim::default();
+        for planned in &self.actions {
+            if let Action::CreateNetwork(new) = &planned.action {
+                claim.names.push(new.name.clone());
+                claim.subnets.push(new.subnet);
+            }
+        }
+        claim
+    }
+
+    fn act(&mut self, action: Action, cause: impl Into<String>) {
+        self.actions.push(Planned { action, cause: cause.into() });
+    }
+
+    fn discard(&mut self, action: Action, cause: &str) {
+        self.garbage.push(Planned { action, cause: cause.to_owned() });
+    }
+}
+
+/// Plans one edge.
+pub fn plan(key: &EdgeKey, world: &World) -> Plan {
+    let nothing = Edge::default();
+    let edge = world.declaration().edges.get(key).unwrap_or(&nothing);
+    Planner { key, edge, world, plan: Plan::default() }.run()
+}
+
+struct Planner<'a> {
+    key: &'a EdgeKey,
+    edge: &'a Edge,
+    world: &'a World,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn run(mut self) -> Plan {
+        let prefix = match self.key {
+            EdgeKey::Pair { .. } => PAIR_PREFIX,
+            EdgeKey::Shared { .. } => SHARED_PREFIX,
+        };
+        let spots = layout::arrange(self.key, self.edge, self.world, prefix);
+        self.heal_members();
+        for spot in &spots {
+            self.wire(spot, prefix);
+        }
+        self.plan
+    }
+
+    /// A stopped container that refers to a network of ours which somebody removed cannot start.
+    fn heal_members(&mut self) {
+        let members: BTreeSet<&ContainerId> = self.edge.members().collect();
+        for container in members.into_iter().filter_map(|id| self.world.container(id)) {
+            if container.is_running() || container.state == RunState::Paused {
+                continue;
+            }
+            for (name, attachment) in &container.attachments {
+                let ours = self.world.policy().owner.may_have_named(self.key, name);
+                if ours && !self.world.networks().any(|network| attachment.leads_to(name, network)) {
+                    let network = NetworkRef::Gone(name.clone());
+                    let action = Action::Disconnect { network, container: member(container) };
+                    self.plan.act(action, "that network is gone, and the container could not start");
+                }
+            }
+        }
+    }
+
+    fn wire(&mut self, spot: &Spot, prefix: u8) {
+        match &spot.network {
+            Some(network) => {
+                let existing = NetworkRef::Existing { id: network.id.clone(), name: network.name.clone() };
+                if spot.is_needed() {
+                    self.detach_others(spot, &existing);
+                    self.attach(spot, existing);
+                } else {
+                    self.discard(spot, &existing);
+                }
+            }
+            None => {
+                let Some(network) = self.create(prefix) else {
+                    self.plan.blocked = Some(Blocked::PoolExhausted);
+                    return;
+                };
+                self.attach(spot, network);
+            }
+        }
+    }
+
+    fn create(&mut self, prefix: u8) -> Option<NetworkRef> {
+        let policy = self.world.policy();
+        let ours = self.plan.claim();
+        let mut taken = self.world.taken_subnets();
+        taken.extend(ours.subnets);
+        let subnet = subnet::first_free(policy.pool, prefix, &taken)?;
+        let name = policy
+            .owner
+            .names(self.key)
+            .find(|name| !ours.names.contains(name) && !self.world.is_name_taken(name))?;
+        let labels = policy.owner.labels(self.key);
+        let cause = self.links_of(|_| true);
+        self.plan.act(Action::CreateNetwork(NewNetwork { name: name.clone(), subnet, labels }), cause);
+        Some(NetworkRef::New(name))
+    }
+
+    fn attach(&mut self, spot: &Spot, network: NetworkRef) {
+        for id in &spot.joining {
+            let Some(container) = self.world.container(id) else { continue };
+            let action = Action::Connect {
+                network: network.clone(),
+                container: member(container),
+                aliases: self.aliases(id, container),
+            };
+            let cause = self.links_of(|(consumer, provider)| consumer == id || provider == id);
+            self.plan.act(action, cause);
+        }
+    }
+
+    fn detach_others(&mut self, spot: &Spot, network: &NetworkRef) {
+        for id in spot.attached.iter().filter(|id| !spot.wanted.contains(*id)) {
+            let Some(container) = self.world.container(id) else { continue };
+            let action = Action::Disconnect { network: network.clone(), container: member(container) };
+            self.plan.act(action, "no link of the container needs this network");
+        }
+    }
+
+    /// Every member is detached before the network is removed, the stopped ones too: they could not
+    /// start again with a network that is gone.
+    fn discard(&mut self, spot: &Spot, network: &NetworkRef) {
+        let NetworkRef::Existing { id, name } = network else { return };
+        const CAUSE: &str = "no link needs this network";
+        for container in spot.attached.iter().filter_map(|id| self.world.container(id)) {
+            let action = Action::Disconnect { network: network.clone(), container: member(container) };
+            self.plan.discard(action, CAUSE);
+        }
+        self.plan.discard(Action::RemoveNetwork { id: id.clone(), name: name.clone() }, CAUSE);
+    }
+
+    /// All names that anybody on this edge knows the container by: an endpoint's aliases can only be
+    /// given when it is made.
+    fn aliases(&self, id: &ContainerId, container: &Container) -> BTreeSet<String> {
+        let mut aliases: BTreeSet<String> = self
+            .edge
+            .pairs
+            .iter()
+            .filter(|((_, provider), _)| provider == id)
+            .flat_map(|(_, pair)| pair.aliases.iter().cloned())
+            .collect();
+        aliases.insert(container.name.clone());
+        aliases
+    }
+
+    /// `web/db declares link db`, for the links whose ends fit.
+    fn links_of(&self, fits: impl Fn(&(ContainerId, ContainerId)) -> bool) -> String {
+        let mut by_consumer: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (_, pair) in self.edge.pairs.iter().filter(|(ends, _)| fits(ends)) {
+            for link in &pair.links {
+                by_consumer.entry(link.consumer.to_string()).or_default().insert(&link.name);
+            }
+        }
+        let causes: Vec<String> = by_consumer
+            .into_iter()
+            .map(|(consumer, links)| {
+                let links: Vec<&str> = links.into_iter().collect();
+                let plural = if links.len() == 1 { "" } else { "s" };
+                format!("{consumer} declares link{plural} {}", links.join(", "))
+            })
+            .collect();
+        causes.join("; ")
+    }
+}
+
+fn member(container: &Container) -> Member {
+    Member { id: container.id.clone(), name: container.name.clone() }
+}
+
+/// Whether both containers of a pair can be wired at all.
+pub fn is_pair_wireable(world: &World, consumer: &ContainerId, provider: &ContainerId) -> bool {
+    [consumer, provider].into_iter().all(|id| world.container(id).is_some_and(is_wireable))
+}
+
+impl fmt::Display for NetworkRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Existing { name, .. } | Self::New(name) | Self::Gone(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateNetwork(new) => write!(f, "create network {} ({})", new.name, new.subnet),
+            Self::Connect { network, container, aliases } => {
+                let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
+                write!(f, "connect {} to {network} as {}", container.name, aliases.join(", "))
+            }
+            Self::Disconnect { network, container } => {
+                write!(f, "disconnect {} from {network}", container.name)
+            }
+            Self::RemoveNetwork { name, .. } => write!(f, "remove network {name}"),
+        }
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.action, self.cause)
+    }
+}
+
+/// One line an action.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for planned in &self.actions {
+            writeln!(f, "{planned}")?;
+        }
+        for planned in &self.garbage {
+            writeln!(f, "after the grace period, {planned}")?;
+        }
+        if let Some(blocked) = self.blocked {
+            writeln!(f, "cannot go on: {blocked}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PoolExhausted => f.write_str("no free subnet is left in the pool (--subnet-pool)"),
+        }
+    }
+}

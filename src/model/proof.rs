@@ -1,0 +1,85 @@
+//! What is believed of one path, given the verdicts on it so far.
+
+use super::handshake::{FailReason, InconclusiveReason, Verdict};
+
+/// What is believed of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No handshake has told anything yet.
+    #[default]
+    Unproven,
+    /// Bytes went both ways, or the provider's listener took a connection.
+    Proven {
+        /// Whether something listens on the declared port, where the handshake tells.
+        listening: Option<bool>,
+    },
+    /// Bytes could not pass.
+    Failed(FailReason),
+    /// It could not be tried.
+    Unprobed(InconclusiveReason),
+}
+
+/// The verdicts on one path, smoothed: one bad attempt is doubt, two in a row are a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proof {
+    /// What is believed.
+    pub standing: Standing,
+    /// What the handshake that led to it said.
+    pub message: String,
+    doubt: bool,
+}
+
+impl Proof {
+    /// Takes in the verdict of one more handshake.
+    pub fn take(&mut self, verdict: Verdict, message: &str) {
+        let good = is_good(verdict);
+        if good || self.doubt {
+            self.standing = verdict.into();
+            message.clone_into(&mut self.message);
+        }
+        self.doubt = !good;
+    }
+}
+
+/// Whether `verdict` is all that the link wants: anything else is tried again at once.
+pub fn is_good(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Pass { listening: None | Some(true) })
+}
+
+impl From<Verdict> for Standing {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass { listening } => Self::Proven { listening },
+            Verdict::Fail(reason) => Self::Failed(reason),
+            Verdict::Inconclusive(reason) => Self::Unprobed(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Verdict = Verdict::Pass { listening: None };
+    const BAD: Verdict = Verdict::Fail(FailReason::Refused);
+
+    fn after(verdicts: &[Verdict]) -> Standing {
+        let mut proof = Proof::default();
+        verdicts.iter().for_each(|verdict| proof.take(*verdict, ""));
+        proof.standing
+    }
+
+    #[test]
+    fn a_good_attempt_counts_at_once() {
+        assert_eq!(after(&[GOOD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[BAD, BAD, GOOD]), Standing::Proven { listening: None });
+    }
+
+    #[test]
+    fn a_first_failure_changes_nothing_and_a_second_one_does() {
+        assert_eq!(after(&[BAD]), Standing::Unproven);
+        assert_eq!(after(&[GOOD, BAD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, BAD, BAD]), Standing::Failed(FailReason::Refused));
+        assert_eq!(after(&[GOOD, BAD, GOOD, BAD]), Standing::Proven { listening: None });
+    }
+}

@@ -1,0 +1,335 @@
+//! The world as observed: containers, networks and routes, each as of the newest look at it, and
+//! what they declare together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+
+use super::container::{Container, ContainerId, Network, NetworkId};
+use super::declaration::{self, Declaration, Participant};
+use super::labels;
+use super::link::EdgeKey;
+use super::owner::Owner;
+
+/// Order of looks at the engine: taken before the question is sent, so that of two answers about
+/// the same thing the one asked for later wins, in whichever order they arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+/// One thing learnt about the engine.
+#[derive(Clone, Debug)]
+pub enum Observation {
+    /// The container is like this.
+    Container(Box<Container>),
+    /// There is no such container.
+    ContainerGone(ContainerId),
+    /// The network is like this.
+    Network(Network),
+    /// There is no such network.
+    NetworkGone(NetworkId),
+}
+
+/// What an observation changed.
+#[derive(Debug, Default)]
+pub struct Touched {
+    /// Edges that may have to be wired differently.
+    pub edges: BTreeSet<EdgeKey>,
+    /// How many containers and networks are not as they had been seen.
+    pub changes: usize,
+}
+
+/// The rules that the operator gave, as far as decisions need them.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Whose networks are ours.
+    pub owner: Owner,
+    /// Prefix of the labels on containers, with its dot.
+    pub label_prefix: String,
+    /// Providers without an accept label accept nobody.
+    pub default_deny: bool,
+    /// Where link networks get their subnets from.
+    pub pool: Ipv4Net,
+}
+
+#[derive(Debug)]
+struct Seen<T> {
+    at: Stamp,
+    thing: T,
+}
+
+/// What a running reconcile is about to take, so that another one does not plan with it too.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    /// Names of the networks it creates.
+    pub names: Vec<String>,
+    /// Subnets of the networks it creates.
+    pub subnets: Vec<Ipv4Net>,
+}
+
+/// Everything that decisions are made from.
+#[derive(Debug)]
+pub struct World {
+    policy: Policy,
+    participants: BTreeMap<ContainerId, Seen<Participant>>,
+    networks: BTreeMap<NetworkId, Seen<Network>>,
+    owned: BTreeMap<EdgeKey, BTreeSet<NetworkId>>,
+    /// When something was seen to be gone, until the next whole list: an answer that was asked for
+    /// earlier must not bring it back.
+    gone: BTreeMap<String, Stamp>,
+    routes: Vec<Ipv4Net>,
+    claims: BTreeMap<EdgeKey, Claim>,
+    /// Subnets that the engine refused although nothing we see overlaps them.
+    refused: BTreeSet<Ipv4Net>,
+    declaration: Declaration,
+}
+
+impl World {
+    /// A world of which nothing has been seen yet.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            participants: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            routes: Vec::new(),
+            claims: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            declaration: Declaration::default(),
+        }
+    }
+
+    /// The operator's rules.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// What all containers together declare.
+    pub fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    /// Every container, with what its labels say.
+    pub fn participants(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.values().map(|seen| &seen.thing)
+    }
+
+    /// One container.
+    pub fn container(&self, id: &ContainerId) -> Option<&Container> {
+        self.participants.get(id).map(|seen| &seen.thing.container)
+    }
+
+    /// Every network of the engine.
+    pub fn networks(&self) -> impl Iterator<Item = &Network> {
+        self.networks.values().map(|seen| &seen.thing)
+    }
+
+    /// The networks that we own, each with the edge that it carries.
+    pub fn owned(&self) -> impl Iterator<Item = (&Network, &EdgeKey)> {
+        self.owned.iter().flat_map(move |(edge, ids)| {
+            ids.iter().filter_map(move |id| Some((&self.networks.get(id)?.thing, edge)))
+        })
+    }
+
+    /// The networks that carry `edge`.
+    pub fn networks_of(&self, edge: &EdgeKey) -> impl Iterator<Item = &Network> {
+        let ids = self.owned.get(edge).into_iter().flatten();
+        ids.filter_map(|id| self.networks.get(id)).map(|seen| &seen.thing)
+    }
+
+    /// Takes in what was learnt and says what that touches. An observation older than what is known
+    /// already changes nothing.
+    pub fn apply(&mut self, news: impl IntoIterator<Item = (Stamp, Observation)>) -> Touched {
+        let mut touched = Touched::default();
+        let mut containers = BTreeSet::new();
+        for (at, observation) in news {
+            match observation {
+                Observation::Container(container) => {
+                    let id = container.id.clone();
+                    let before = self.edges_attached(&id);
+                    if self.see_container(at, *container) {
+                        touched.edges.extend(before);
+                        touched.edges.extend(self.edges_attached(&id));
+                        touched.changes += 1;
+                        containers.insert(id);
+                    }
+                }
+                Observation::ContainerGone(id) => {
+                    let before = self.edges_attached(&id);
+                    if forget(&mut self.participants, &id, at) {
+                        touched.edges.extend(before);
+                        touched.changes += 1;
+                        containers.insert(id.clone());
+                    }
+                    self.gone.insert(id.0, at);
+                }
+                Observation::Network(network) => {
+                    if let Some(edge) = self.see_network(at, network) {
+                        touched.edges.extend(edge);
+                        touched.changes += 1;
+                    }
+                }
+                Observation::NetworkGone(id) => {
+                    let edge = self.edge_of(&id);
+                    if forget(&mut self.networks, &id, at) {
+                        self.index_networks();
+                        touched.edges.extend(edge);
+                        touched.changes += 1;
+                    }
+                    self.gone.insert(id.0, at);
+                }
+            }
+        }
+        if !containers.is_empty() {
+            touched.edges.extend(self.declare_again(&containers));
+        }
+        touched
+    }
+
+    /// Ends a whole list that was asked for at `at`: what the list did not name is gone. Says what
+    /// that touches.
+    pub fn finish_list(
+        &mut self,
+        at: Stamp,
+        containers: &BTreeSet<ContainerId>,
+        networks: &BTreeSet<NetworkId>,
+    ) -> Touched {
+        let vanished: Vec<Observation> = self
+            .participants
+            .keys()
+            .filter(|id| !containers.contains(*id))
+            .map(|id| Observation::ContainerGone(id.clone()))
+            .chain(
+                self.networks
+                    .keys()
+                    .filter(|id| !networks.contains(*id))
+                    .map(|id| Observation::NetworkGone(id.clone())),
+            )
+            .collect();
+        self.gone.retain(|_, gone_at| *gone_at > at);
+        self.refused.clear();
+        self.apply(vanished.into_iter().map(|observation| (at, observation)))
+    }
+
+    /// Routes that subnets must stay clear of.
+    pub fn set_routes(&mut self, routes: Vec<Ipv4Net>) {
+        self.routes = routes;
+    }
+
+    /// Keeps the claim of a reconcile that starts.
+    pub fn claim(&mut self, edge: EdgeKey, claim: Claim) {
+        self.claims.insert(edge, claim);
+    }
+
+    /// Drops the claim of a reconcile that ended.
+    pub fn release(&mut self, edge: &EdgeKey) {
+        self.claims.remove(edge);
+    }
+
+    /// Remembers until the next list that the engine would not give this subnet.
+    pub fn refuse(&mut self, subnet: Ipv4Net) {
+        self.refused.insert(subnet);
+    }
+
+    /// Every subnet that a new network must not overlap.
+    pub fn taken_subnets(&self) -> Vec<Ipv4Net> {
+        self.networks()
+            .flat_map(|network| &network.subnets)
+            .chain(&self.routes)
+            .chain(self.claims.values().flat_map(|claim| &claim.subnets))
+            .chain(&self.refused)
+            .copied()
+            .collect()
+    }
+
+    /// Whether a network of that name exists or is being made.
+    pub fn is_name_taken(&self, name: &str) -> bool {
+        self.networks().any(|network| network.name == name)
+            || self.claims.values().any(|claim| claim.names.iter().any(|taken| taken == name))
+    }
+
+    /// Whether what is known of this thing is newer than `at`.
+    fn is_stale(&self, id: &str, known: Option<Stamp>, at: Stamp) -> bool {
+        known.is_some_and(|known| known > at) || self.gone.get(id).is_some_and(|gone| *gone > at)
+    }
+
+    fn see_container(&mut self, at: Stamp, container: Container) -> bool {
+        let known = self.participants.get(&container.id);
+        if self.is_stale(container.id.as_str(), known.map(|seen| seen.at), at) {
+            return false;
+        }
+        let changed = known.is_none_or(|seen| seen.thing.container != container);
+        // Labels hardly ever change, and reading them may mean to compile regular expressions.
+        let declared = match known {
+            Some(seen) if seen.thing.container.labels == container.labels => seen.thing.declared.clone(),
+            _ => labels::read(&self.policy.label_prefix, &container.labels),
+        };
+        let participant = Participant::new(container, declared);
+        self.participants.insert(participant.container.id.clone(), Seen { at, thing: participant });
+        changed
+    }
+
+    /// Whether the network is not as it had been seen and, if it is ours, which edge it carries.
+    fn see_network(&mut self, at: Stamp, network: Network) -> Option<Option<EdgeKey>> {
+        let known = self.networks.get(&network.id);
+        if self.is_stale(network.id.as_str(), known.map(|seen| seen.at), at) {
+            return None;
+        }
+        let changed = known.is_none_or(|seen| seen.thing != network);
+        let id = network.id.clone();
+        self.networks.insert(id.clone(), Seen { at, thing: network });
+        if changed {
+            self.index_networks();
+        }
+        changed.then(|| self.edge_of(&id))
+    }
+
+    fn edge_of(&self, id: &NetworkId) -> Option<EdgeKey> {
+        self.policy.owner.edge_of(&self.networks.get(id)?.thing)
+    }
+
+    fn index_networks(&mut self) {
+        self.owned.clear();
+        for (id, seen) in &self.networks {
+            if let Some(edge) = self.policy.owner.edge_of(&seen.thing) {
+                self.owned.entry(edge).or_default().insert(id.clone());
+            }
+        }
+    }
+
+    /// The edges whose networks this container is on, whether it declares them or not.
+    fn edges_attached(&self, id: &ContainerId) -> BTreeSet<EdgeKey> {
+        let Some(container) = self.container(id) else { return BTreeSet::new() };
+        self.owned()
+            .filter(|(network, _)| container.attachment(network).is_some())
+            .map(|(_, edge)| edge.clone())
+            .collect()
+    }
+
+    /// Works out again what is declared; the edges that this changed, and those that have one of
+    /// `containers` as a member, are touched.
+    fn declare_again(&mut self, containers: &BTreeSet<ContainerId>) -> BTreeSet<EdgeKey> {
+        let new = {
+            let participants: Vec<&Participant> = self.participants().collect();
+            declaration::declare(&self.policy, &participants)
+        };
+        let old = std::mem::replace(&mut self.declaration, new);
+        let new = &self.declaration;
+        let either: BTreeSet<&EdgeKey> = old.edges.keys().chain(new.edges.keys()).collect();
+        either
+            .into_iter()
+            .filter(|edge| {
+                let (before, after) = (old.edges.get(*edge), new.edges.get(*edge));
+                before != after || after.is_some_and(|edge| edge.members().any(|id| containers.contains(id)))
+            })
+            .cloned()
+            .collect()
+    }
+}
+
+fn forget<K: Ord, T>(things: &mut BTreeMap<K, Seen<T>>, id: &K, at: Stamp) -> bool {
+    match things.get(id) {
+        Some(seen) if seen.at <= at => things.remove(id).is_some(),
+        _ => false,
+    }
+}

@@ -1,0 +1,224 @@
+//! The work queue: what is to be done and from when on.
+//!
+//! One entry a key, at the earliest time that was asked for; a key that is being worked on is not
+//! given out a second time, but kept for when it is done; failures back off, each key by itself.
+//! (The rules are those of Kubernetes' workqueue and kube-rs' scheduler.)
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Delay after the first failure of a key; it doubles up to [`MAX_BACKOFF`].
+pub const MIN_BACKOFF: Duration = Duration::from_millis(200);
+/// The longest delay after a failure.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Keys with the time from which each is due.
+#[derive(Debug)]
+pub struct Queue<K> {
+    due: BTreeSet<(Instant, K)>,
+    times: HashMap<K, Instant>,
+    running: HashMap<K, Instant>,
+    failures: HashMap<K, u32>,
+    held: HashSet<K>,
+}
+
+impl<K> Default for Queue<K> {
+    fn default() -> Self {
+        Self {
+            due: BTreeSet::new(),
+            times: HashMap::new(),
+            running: HashMap::new(),
+            failures: HashMap::new(),
+            held: HashSet::new(),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    /// Makes `key` due now.
+    pub fn add(&mut self, key: K) {
+        self.add_at(key, Instant::now());
+    }
+
+    /// Makes `key` due at `at`, or at the earlier time that it is due at already.
+    pub fn add_at(&mut self, key: K, at: Instant) {
+        if self.running.contains_key(&key) && at <= Instant::now() {
+            self.held.insert(key);
+            return;
+        }
+        match self.times.get(&key) {
+            Some(known) if *known <= at => {}
+            Some(known) => {
+                self.due.remove(&(*known, key.clone()));
+                self.schedule(key, at);
+            }
+            None => self.schedule(key, at),
+        }
+    }
+
+    /// Waits for a key that is due and not being worked on, and hands it out. Waits for ever when
+    /// there is none. Cancel safe.
+    pub async fn next(&mut self) -> K {
+        let next = self.due.iter().find(|(_, key)| !self.running.contains_key(key)).cloned();
+        let Some((at, key)) = next else { return std::future::pending().await };
+        tokio::time::sleep_until(at).await;
+        self.due.remove(&(at, key.clone()));
+        self.times.remove(&key);
+        self.running.insert(key.clone(), Instant::now());
+        key
+    }
+
+    /// Forgets that `key` is due. Work on it that is under way is not ended.
+    pub fn remove(&mut self, key: &K) {
+        if let Some(at) = self.times.remove(key) {
+            self.due.remove(&(at, key.clone()));
+        }
+        self.held.remove(key);
+        self.failures.remove(key);
+    }
+
+    /// Ends the work on `key` and forgets its failures.
+    pub fn done(&mut self, key: &K) {
+        self.failures.remove(key);
+        self.finish(key);
+    }
+
+    /// Ends the work on `key`, which failed: it is due again after its backoff. Says that delay.
+    pub fn failed(&mut self, key: &K) -> Duration {
+        let failures = self.failures.entry(key.clone()).or_insert(0);
+        let delay = backoff(*failures);
+        *failures = failures.saturating_add(1);
+        self.finish(key);
+        self.add_at(key.clone(), Instant::now() + delay);
+        delay
+    }
+
+    /// How many keys wait.
+    pub fn depth(&self) -> usize {
+        self.due.iter().filter(|(at, _)| *at <= Instant::now()).count() + self.held.len()
+    }
+
+    /// Since when the oldest running work has been running.
+    pub fn oldest_running(&self) -> Option<Instant> {
+        self.running.values().min().copied()
+    }
+
+    /// How many keys are being worked on.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    fn schedule(&mut self, key: K, at: Instant) {
+        self.times.insert(key.clone(), at);
+        self.due.insert((at, key));
+    }
+
+    fn finish(&mut self, key: &K) {
+        self.running.remove(key);
+        if self.held.remove(key) {
+            self.add(key.clone());
+        }
+    }
+}
+
+fn backoff(failures: u32) -> Duration {
+    MIN_BACKOFF.saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next key, if one is due within a millisecond.
+    async fn due(queue: &mut Queue<&'static str>) -> Option<&'static str> {
+        tokio::time::timeout(Duration::from_millis(1), queue.next()).await.ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_added_twice_is_given_out_once() {
+        let mut queue = Queue::default();
+        queue.add("a");
+        queue.add("a");
+        assert_eq!(due(&mut queue).await, Some("a"));
+        queue.done(&"a");
+        assert_eq!(due(&mut queue).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_time_wins() {
+        let mut queue = Queue::default();
+        queue.add_at("a", Instant::now() + Duration::from_secs(60));
+        queue.add_at("a", Instant::now() + Duration::from_secs(1));
+        queue.add_at("a", Instant::now() + Duration::from_secs(30));
+        assert_eq!(due(&mut queue).await, None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_running_key_is_not_given_out_again_until_it_is_done() {
+        let mut queue = Queue::default();
+        queue.add("a");
+        assert_eq!(due(&mut queue).await, Some("a"));
+        queue.add("a");
+        queue.add("b");
+        assert_eq!(due(&mut queue).await, Some("b"));
+        assert_eq!(due(&mut queue).await, None);
+        queue.done(&"a");
+        assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_wish_for_a_running_key_keeps_its_time() {
+        let mut queue = Queue::default();
+        queue.add("a");
+        assert_eq!(due(&mut queue).await, Some("a"));
+        queue.add_at("a", Instant::now() + Duration::from_secs(10));
+        queue.done(&"a");
+        assert_eq!(due(&mut queue).await, None);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_back_off_and_success_forgets_them() {
+        let mut queue = Queue::default();
+        let mut delays = Vec::new();
+        queue.add("a");
+        for _ in 0..10 {
+            queue.next().await;
+            delays.push(queue.failed(&"a"));
+        }
+        assert_eq!(delays[..3], [MIN_BACKOFF, MIN_BACKOFF * 2, MIN_BACKOFF * 4]);
+        assert_eq!(delays.last(), Some(&MAX_BACKOFF));
+        queue.next().await;
+        queue.done(&"a");
+        queue.add("a");
+        queue.next().await;
+        assert_eq!(queue.failed(&"a"), MIN_BACKOFF);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_end_a_backoff_early() {
+        let mut queue = Queue::default();
+        queue.add("a");
+        queue.next().await;
+        queue.failed(&"a");
+        queue.add("a");
+        assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_key_never_delays_another() {
+        let mut queue = Queue::default();
+        queue.add("slow");
+        queue.next().await;
+        queue.add("slow");
+        queue.add_at("later", Instant::now() + Duration::from_secs(1));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(due(&mut queue).await, Some("later"));
+    }
+}
