@@ -8,6 +8,8 @@ pub mod condition;
 pub mod container;
 pub mod declaration;
 pub mod handshake;
+#[cfg(test)]
+mod lab;
 pub mod labels;
 pub mod layout;
 pub mod link;

@@ -340,3 +340,6 @@ impl fmt::Display for Blocked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

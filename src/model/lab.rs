@@ -1,0 +1,158 @@
+//! A world in a test tube: containers made by hand, plans carried out on paper.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::container::{
+    Attachment, Container, ContainerId, ImageId, Network, NetworkId, NetworkMode, RunState,
+};
+use super::link::EdgeKey;
+use super::owner::Owner;
+use super::plan::{Action, NetworkRef, Plan, plan};
+use super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+use super::world::{Observation, Policy, Stamp, World};
+
+pub struct Lab {
+    pub world: World,
+    clock: u64,
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self::with_pool("10.213.0.0/16")
+    }
+}
+
+impl Lab {
+    pub fn with_pool(pool: &str) -> Self {
+        Self::with_policy(Policy {
+            owner: Owner::new("tieline"),
+            label_prefix: "tieline.".to_owned(),
+            default_deny: false,
+            pool: pool.parse().unwrap(),
+        })
+    }
+
+    pub fn with_policy(policy: Policy) -> Self {
+        Self { world: World::new(policy), clock: 0 }
+    }
+
+    /// A running container with these labels.
+    pub fn run(&mut self, name: &str, labels: &[(&str, &str)]) -> ContainerId {
+        let container = Container {
+            id: ContainerId(format!("id-of-{name}")),
+            name: name.to_owned(),
+            image: ImageId("image".to_owned()),
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            state: RunState::Running,
+            created: format!("{:09}", self.clock),
+            started: format!("{:09}", self.clock),
+            mode: NetworkMode::Own,
+            attachments: BTreeMap::new(),
+        };
+        let id = container.id.clone();
+        self.observe(Observation::Container(Box::new(container)));
+        id
+    }
+
+    /// A running replica of a compose service.
+    pub fn run_service(&mut self, service: &str, n: usize, labels: &[(&str, &str)]) -> ContainerId {
+        let (project, service_name) = service.split_once('/').unwrap();
+        let mut labels = labels.to_vec();
+        labels.push((COMPOSE_PROJECT, project));
+        labels.push((COMPOSE_SERVICE, service_name));
+        self.run(&format!("{project}-{service_name}-{n}"), &labels)
+    }
+
+    pub fn change(&mut self, id: &ContainerId, change: impl FnOnce(&mut Container)) {
+        let mut container = self.world.container(id).unwrap().clone();
+        change(&mut container);
+        self.observe(Observation::Container(Box::new(container)));
+    }
+
+    pub fn remove(&mut self, id: &ContainerId) {
+        self.observe(Observation::ContainerGone(id.clone()));
+    }
+
+    pub fn add_network(&mut self, id: &str, name: &str, subnet: &str, edge: Option<&EdgeKey>) -> NetworkId {
+        let labels = edge.map(|edge| self.world.policy().owner.labels(edge)).unwrap_or_default();
+        let network = Network {
+            id: NetworkId(id.to_owned()),
+            name: name.to_owned(),
+            labels,
+            subnets: vec![subnet.parse().unwrap()],
+            created: format!("{:09}", self.clock),
+        };
+        self.observe(Observation::Network(network));
+        NetworkId(id.to_owned())
+    }
+
+    pub fn attach(&mut self, container: &ContainerId, network: &str, aliases: &[&str]) {
+        let id = self.world.networks().find(|net| net.name == network).unwrap().id.clone();
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        self.change(container, |c| {
+            c.attachments
+                .insert(network.to_owned(), Attachment { network: Some(id), aliases, address: None });
+        });
+    }
+
+    pub fn edges(&self) -> BTreeSet<EdgeKey> {
+        let declared = self.world.declaration().edges.keys().cloned();
+        declared.chain(self.world.owned().map(|(_, edge)| edge.clone())).collect()
+    }
+
+    /// The plans of all edges as text, each under its edge.
+    pub fn plans(&self) -> String {
+        let plans = self.edges().into_iter().map(|edge| (plan(&edge, &self.world), edge));
+        let texts = plans
+            .filter(|(plan, _)| *plan != Plan::default())
+            .map(|(plan, edge)| format!("[{edge}]\n{plan}"));
+        let text: String = texts.collect();
+        if text.is_empty() { "nothing to do\n".to_owned() } else { text }
+    }
+
+    /// Carries out every plan, garbage included if so wished, as an engine would.
+    pub fn carry_out(&mut self, garbage: bool) {
+        for edge in self.edges() {
+            let plan = plan(&edge, &self.world);
+            let discarded = if garbage { plan.garbage } else { Vec::new() };
+            for planned in plan.actions.into_iter().chain(discarded) {
+                self.act(&planned.action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::CreateNetwork(new) => {
+                let network = Network {
+                    id: NetworkId(format!("id-of-{}", new.name)),
+                    name: new.name.clone(),
+                    labels: new.labels.clone(),
+                    subnets: vec![new.subnet],
+                    created: format!("{:09}", self.clock),
+                };
+                self.observe(Observation::Network(network));
+            }
+            Action::Connect { network, container, aliases } => {
+                let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
+                self.attach(&container.id, &network.to_string(), &aliases);
+            }
+            Action::Disconnect { network, container } => {
+                let name = match network {
+                    NetworkRef::Existing { name, .. } | NetworkRef::New(name) | NetworkRef::Gone(name) => {
+                        name
+                    }
+                };
+                self.change(&container.id, |c| {
+                    c.attachments.remove(name);
+                });
+            }
+            Action::RemoveNetwork { id, .. } => self.observe(Observation::NetworkGone(id.clone())),
+        }
+    }
+
+    fn observe(&mut self, observation: Observation) {
+        self.clock += 1;
+        self.world.apply([(Stamp(self.clock), observation)]);
+    }
+}

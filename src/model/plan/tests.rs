@@ -1,0 +1,255 @@
+//! Plans as golden texts, and what every plan must lead to as a property.
+
+use proptest::prelude::*;
+
+use super::super::container::{NetworkMode, RunState};
+use super::super::lab::Lab;
+use super::super::layout;
+use super::super::owner::Owner;
+use super::super::subnet;
+use super::super::world::Policy;
+
+fn golden(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/plans"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// What a story did to the world, step by step, and what was planned after each step.
+struct Story {
+    lab: Lab,
+    text: String,
+}
+
+impl Story {
+    fn new(lab: Lab) -> Self {
+        Self { lab, text: String::new() }
+    }
+
+    fn step(&mut self, what: &str, step: impl FnOnce(&mut Lab)) {
+        step(&mut self.lab);
+        self.text.push_str(&format!("# {what}\n{}\n", self.lab.plans()));
+    }
+
+    fn done(&mut self) {
+        self.lab.carry_out(true);
+        assert_eq!(self.lab.plans(), "nothing to do\n", "a plan that was carried out is not planned again");
+    }
+}
+
+#[test]
+fn one_link_from_its_creation_to_its_end() {
+    let mut story = Story::new(Lab::default());
+    story.step("app2 declares a link, app1 does not exist", |lab| {
+        lab.run("app2", &[("tieline.link", "app1:12345"), ("tieline.link.db", "app1:5432")]);
+    });
+    story.step("app1 is created", |lab| {
+        lab.run("app1", &[]);
+    });
+    story.done();
+    story.step("both stop", |lab| {
+        for name in ["app1", "app2"] {
+            let id = super::super::container::ContainerId(format!("id-of-{name}"));
+            lab.change(&id, |container| container.state = RunState::Exited);
+        }
+    });
+    story.step("app2 is removed", |lab| {
+        lab.remove(&super::super::container::ContainerId("id-of-app2".into()))
+    });
+    story.done();
+    golden("one-link", &story.text);
+}
+
+#[test]
+fn services_with_replicas() {
+    let mut story = Story::new(Lab::default());
+    story.step("two of web link to two of db", |lab| {
+        for n in 1..=2 {
+            lab.run_service("shop/db", n, &[]);
+            lab.run_service("shop/web", n, &[("tieline.link.store", "db:5432")]);
+        }
+    });
+    story.done();
+    story.step("db is scaled to three", |lab| {
+        lab.run_service("shop/db", 3, &[]);
+    });
+    story.done();
+    golden("replicas", &story.text);
+}
+
+#[test]
+fn a_provider_in_topology_shared() {
+    let mut story = Story::new(Lab::default());
+    story.step("two consumers of one shared provider", |lab| {
+        lab.run("hub", &[("tieline.topology", "shared")]);
+        lab.run("a", &[("tieline.link", "hub:80")]);
+        lab.run("b", &[("tieline.link.center", "hub:80")]);
+    });
+    story.done();
+    story.step("a third one knows the provider by another name: nothing is cut to give it one", |lab| {
+        lab.run("c", &[("tieline.link.middle", "hub:80")]);
+    });
+    story.done();
+    golden("shared", &story.text);
+}
+
+#[test]
+fn consent_decides_who_is_wired() {
+    let deny = Policy {
+        owner: Owner::new("tieline"),
+        label_prefix: "tieline.".to_owned(),
+        default_deny: true,
+        pool: "10.213.0.0/16".parse().unwrap(),
+    };
+    let mut story = Story::new(Lab::with_policy(deny));
+    story.step("under --default-deny only the invited are wired", |lab| {
+        lab.run("closed", &[]);
+        lab.run("open", &[("tieline.accept", "*")]);
+        lab.run("picky", &[("tieline.accept", "web [tier=front]")]);
+        lab.run("nobody", &[("tieline.accept", "none")]);
+        lab.run("hidden", &[("tieline.accept", "*"), ("tieline.ignore", "true")]);
+        let all = "closed:1 open:1 picky:1 nobody:1 hidden:1";
+        lab.run("web", &[("tieline.link", all)]);
+        lab.run("front", &[("tieline.link", all), ("tier", "front")]);
+        lab.run("other", &[("tieline.link", all)]);
+    });
+    golden("consent", &story.text);
+}
+
+#[test]
+fn what_people_do_by_hand() {
+    let mut story = Story::new(Lab::default());
+    let mut ids = Vec::new();
+    story.step("a link and a bystander", |lab| {
+        ids.push(lab.run("app1", &[]));
+        ids.push(lab.run("app2", &[("tieline.link.db", "app1:5432")]));
+        ids.push(lab.run("bystander", &[]));
+    });
+    story.done();
+    story.step("app1 is detached", |lab| {
+        lab.change(&ids[0], |container| container.attachments.clear());
+    });
+    story.done();
+    story.step("app1 is attached again without the link's name", |lab| {
+        lab.change(&ids[0], |container| container.attachments.clear());
+        lab.attach(&ids[0], "tieline_app2_app1", &["app1"]);
+    });
+    story.done();
+    story.step("a bystander is attached to the link network", |lab| {
+        lab.attach(&ids[2], "tieline_app2_app1_2", &[]);
+    });
+    story.done();
+    story.step("app2 is stopped and the network is removed", |lab| {
+        lab.change(&ids[1], |container| container.state = RunState::Exited);
+        lab.change(&ids[0], |container| container.attachments.clear());
+        let id = super::super::container::NetworkId("id-of-tieline_app2_app1_2".into());
+        lab.world
+            .apply([(super::super::world::Stamp(1_000), super::super::world::Observation::NetworkGone(id))]);
+    });
+    golden("by-hand", &story.text);
+}
+
+#[test]
+fn two_networks_of_one_edge() {
+    let mut lab = Lab::default();
+    let app1 = lab.run("app1", &[]);
+    let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
+    let edge = lab.edges().pop_first().unwrap();
+    lab.add_network("older", "tieline_app2_app1", "10.213.0.0/28", Some(&edge));
+    lab.add_network("newer", "tieline_app2_app1_2", "10.213.0.16/28", Some(&edge));
+    lab.attach(&app1, "tieline_app2_app1_2", &["app1"]);
+    lab.attach(&app2, "tieline_app2_app1_2", &["app2"]);
+    golden("two-networks", &lab.plans());
+}
+
+#[test]
+fn modes_that_no_network_can_be_joined_to() {
+    let mut lab = Lab::default();
+    for (name, mode) in
+        [("host", NetworkMode::Host), ("none", NetworkMode::None), ("side", NetworkMode::Shared)]
+    {
+        let id = lab.run(name, &[]);
+        lab.change(&id, |container| container.mode = mode);
+    }
+    lab.run("app", &[("tieline.link", "host:1 none:1 side:1")]);
+    assert_eq!(lab.plans(), "nothing to do\n");
+}
+
+#[test]
+fn a_full_pool_blocks_only_what_is_new() {
+    let mut story = Story::new(Lab::with_pool("10.9.0.0/28"));
+    story.step("the pool has room for one network", |lab| {
+        lab.run("db", &[]);
+        lab.run("a", &[("tieline.link", "db:1")]);
+        lab.carry_out(false);
+        lab.run("b", &[("tieline.link", "db:1")]);
+    });
+    golden("full-pool", &story.text);
+}
+
+#[test]
+fn a_name_or_subnet_that_somebody_else_took_is_left_alone() {
+    let mut lab = Lab::default();
+    lab.add_network("foreign", "tieline_app2_app1", "10.213.0.0/24", None);
+    lab.run("app1", &[]);
+    lab.run("app2", &[("tieline.link", "app1:1")]);
+    golden("foreign", &lab.plans());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever numbers of replicas come one after the other: every pair shares a network, no
+    /// network has more members than addresses, nothing that was connected is ever cut while its
+    /// container exists, and what was done is not planned again.
+    #[test]
+    fn an_edge_grows_and_shrinks(
+        steps in prop::collection::vec((0usize..2, any::<bool>(), 1usize..9), 1..8),
+    ) {
+        let mut lab = Lab::default();
+        let mut next = [0usize; 2];
+        let mut alive: [Vec<_>; 2] = Default::default();
+        for (side, grow, count) in steps {
+            for _ in 0..count {
+                if grow {
+                    next[side] += 1;
+                    let id = match side {
+                        0 => lab.run_service("shop/db", next[0], &[]),
+                        _ => lab.run_service("shop/web", next[1], &[("tieline.link.db", "db:5432")]),
+                    };
+                    alive[side].push(id);
+                } else if let Some(id) = alive[side].pop() {
+                    lab.remove(&id);
+                }
+            }
+            let before: Vec<_> = lab.world.participants().map(|p| p.container.clone()).collect();
+            lab.carry_out(false);
+            for was in before {
+                let now = lab.world.container(&was.id).unwrap();
+                for name in was.attachments.keys() {
+                    let needed = lab.world.declaration().edges.values().any(|e| e.members().any(|m| *m == was.id));
+                    prop_assert!(!needed || now.attachments.contains_key(name), "{} was cut from {name}", was.name);
+                }
+            }
+            check(&lab)?;
+        }
+        lab.carry_out(true);
+        prop_assert_eq!(lab.plans(), "nothing to do\n");
+    }
+}
+
+fn check(lab: &Lab) -> Result<(), TestCaseError> {
+    for (key, edge) in &lab.world.declaration().edges {
+        for (ends, pair) in &edge.pairs {
+            let carried = lab.world.networks_of(key).any(|net| layout::carries(net, ends, pair, &lab.world));
+            prop_assert!(carried, "{ends:?} share no network");
+        }
+    }
+    for (network, _) in lab.world.owned() {
+        let members = lab.world.participants().filter(|p| p.container.attachment(network).is_some()).count();
+        prop_assert!(members <= subnet::capacity(network.subnets[0]), "{} has {members}", network.name);
+    }
+    Ok(())
+}
