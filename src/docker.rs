@@ -3,6 +3,7 @@
 
 mod convert;
 mod error;
+pub mod exec;
 pub mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +20,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt};
 
-use crate::model::container::{ContainerId, NetworkId};
+use crate::model::container::{ContainerId, NetworkId, RunState};
 use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
 
@@ -170,6 +171,14 @@ impl Docker {
             }
             Err(Error::NotFound(_)) => Ok((stamp, Observation::ContainerGone(id.clone()))),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What the program of one container does now.
+    pub async fn run_state(&self, id: &ContainerId) -> Result<RunState, Error> {
+        match self.look_at_container(id).await?.1 {
+            Observation::Container(container) => Ok(container.state),
+            _ => Err(Error::NotFound(format!("there is no container {id}"))),
         }
     }
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! Scenarios: the built program against a real engine, and against a fake one for what a real engine
+//! does only by accident. A test that needs something missing fails and says what.
+
+#![allow(clippy::unwrap_used)]
+
+mod engine;
+mod layers;

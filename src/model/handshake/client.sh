@@ -1,0 +1,58 @@
+# Consumer side: nc talks until it ends or its time is up; a knock ends as soon as the connection is there.
+# sh -c 'eval "$TIELINE"' tieline CENTISECONDS HEX-OF-PORT talk|knock NC ARGUMENT…
+unset TIELINE
+trap : PIPE
+exec 3<&0 </dev/null
+bound=$1 hex=$2 how=$3 nc= pause=0.01 polls=0
+shift 3
+
+say() { printf '\ntieline: %s\n' "$*" >&2; }
+clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
+nap() {
+	sleep "$pause" 2>/dev/null || sleep 1 2>/dev/null || finish lacks sleep
+	polls=$((polls + 1))
+	[ "$polls" -lt 10 ] || pause=0.05
+}
+finish() {
+	[ -z "$nc" ] || { kill -9 "$nc"; wait "$nc"; } 2>/dev/null
+	say "$@"
+	exit 0
+}
+
+# The rows of sockets to $hex: by grep where there is one, for a table may have thousands of rows.
+rows() {
+	tables=/proc/net/tcp
+	[ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
+	grep -h ":$hex 0" $tables 2>/dev/null
+	[ $? -lt 2 ] || cat $tables 2>/dev/null
+}
+
+# The state of nc's own socket to $hex: 02 is connecting, any other connected, empty means there is none.
+# The program that lives here may well be connected to the same port: only the inode tells whose it is.
+peer() {
+	held=$(ls -l "/proc/$nc/fd" 2>/dev/null)
+	case $held in *socket:*) ;; ?*) own= && return ;; esac
+	own=$(rows | while read -r _ _ there state _ _ _ _ _ inode _; do
+		case $there in *":$hex") ;; *) continue ;; esac
+		case $held in '' | *"socket:[$inode]"*) printf %s "$state" && break ;; esac
+	done)
+}
+
+clock || finish lacks /proc
+deadline=$((now + bound))
+case $how in
+knock) "$@" <&3 3<&- >/dev/null & ;;
+*) "$@" <&3 3<&- & ;;
+esac
+nc=$!
+while nap; kill -0 "$nc" 2>/dev/null; do
+	if [ "$how" = knock ]; then
+		peer
+		case $own in '' | 02) ;; *) finish open ;; esac
+	fi
+	clock
+	[ "$now" -lt "$deadline" ] || { peer; finish bound "$own"; }
+done
+wait "$nc" 2>/dev/null
+code=$? nc=
+finish exit "$code"

@@ -1,0 +1,82 @@
+# Provider side: nc listens on the first port that nobody else has, until it ends or its time is up.
+# sh -c 'eval "$TIELINE"' tieline CENTISECONDS 'PORT:HEX PORT:HEX …' NC ARGUMENT…   (the port comes last)
+unset TIELINE
+trap : PIPE
+exec 3<&0 </dev/null
+bound=$1 ports=$2 nc= pause=0.01 polls=0
+shift 2
+
+say() { printf '\ntieline: %s\n' "$*" >&2; }
+clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
+nap() {
+	sleep "$pause" 2>/dev/null || sleep 1 2>/dev/null || finish lacks sleep
+	polls=$((polls + 1))
+	[ "$polls" -lt 10 ] || pause=0.05
+}
+end() {
+	[ -z "$nc" ] || { kill -9 "$nc"; wait "$nc"; } 2>/dev/null
+	nc=
+}
+finish() {
+	end
+	say "$@"
+	exit 0
+}
+
+# The inodes of the sockets that listen on $hex. Listening sockets come first in the table.
+look() {
+	inodes=
+	for table in /proc/net/tcp /proc/net/tcp6; do
+		[ -r "$table" ] || continue
+		while read -r _ here _ state _ _ _ _ _ inode _; do
+			case $state in st) continue ;; 0A) ;; *) break ;; esac
+			case $here in *":$hex") inodes="$inodes $inode" ;; esac
+		done <"$table"
+	done
+}
+
+# Whether every socket of $inodes is nc's. Where that cannot be read, the sockets are taken for nc's.
+ours() {
+	held=$(ls -l "/proc/$nc/fd" 2>/dev/null)
+	[ -n "$held" ] || return 0
+	for inode in $inodes; do
+		case $held in *"socket:[$inode]"*) ;; *) return 1 ;; esac
+	done
+}
+
+# Starts nc on $port. Fails when nc ended or somebody else listens there too: obsd and trad share ports.
+listen() {
+	"$@" "$port" <&3 3<&- &
+	nc=$!
+	while :; do
+		clock
+		[ "$now" -lt "$deadline" ] || finish bound
+		look
+		if [ -n "$inodes" ]; then
+			ours && return 0
+			end
+			return 1
+		fi
+		nap
+		kill -0 "$nc" 2>/dev/null || { wait "$nc" 2>/dev/null; code=$?; nc=; return 1; }
+	done
+}
+
+clock || finish lacks /proc
+deadline=$((now + bound)) code=busy
+for pair in $ports; do
+	port=${pair%:*} hex=${pair#*:}
+	look
+	[ -z "$inodes" ] || continue
+	if listen "$@"; then
+		say ready "$port"
+		while nap; kill -0 "$nc" 2>/dev/null; do
+			clock
+			[ "$now" -lt "$deadline" ] || finish bound
+		done
+		wait "$nc" 2>/dev/null
+		code=$? nc=
+		finish exit "$code"
+	fi
+done
+finish exit "$code"

@@ -1,0 +1,92 @@
+//! The scripts that run in containers. Constant text: what comes from a label is only ever an
+//! argument, never code.
+
+use std::time::Duration;
+
+use super::tool::Tool;
+
+const LISTENER: &str = include_str!("listener.sh");
+const CLIENT: &str = include_str!("client.sh");
+const DETECT: &str = include_str!("detect.sh");
+
+/// The candidates for `nc` that are looked for, as a message names them.
+pub const CANDIDATES: &str = "nc, ncat, netcat, nc.openbsd, nc.traditional, busybox nc, toybox nc";
+
+/// What [`detect`] writes when it has tried every candidate.
+pub const DETECTED: &str = "tieline: done";
+
+/// What to execute in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Environment, as `NAME=value`.
+    pub env: Vec<String>,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Ends as soon as it is connected; says nothing.
+    Knock,
+    /// Stays until its connection ends; says what it is given.
+    Talk,
+}
+
+/// The script that makes every candidate for `nc` say what it is.
+pub fn detect() -> Command {
+    script(DETECT, Vec::new())
+}
+
+/// The script of a listener on the first of `ports` that is free, for at most `bound`.
+pub fn listener(tool: &Tool, ports: &[u16], bound: Duration) -> Command {
+    let ports: Vec<_> = ports.iter().map(|port| format!("{port}:{port:04X}")).collect();
+    script(LISTENER, [vec![centiseconds(bound), ports.join(" ")], tool.listen()].concat())
+}
+
+/// The script of a client to `host`, for at most `bound`.
+pub fn client(tool: &Tool, host: &str, port: u16, manner: Manner, bound: Duration) -> Command {
+    let manner = match manner {
+        Manner::Knock => "knock",
+        Manner::Talk => "talk",
+    };
+    let bounds = vec![centiseconds(bound), format!("{port:04X}"), manner.to_owned()];
+    script(CLIENT, [bounds, tool.client(host, port)].concat())
+}
+
+/// The text goes into the environment: the engine puts the whole argv of every exec into its
+/// events, where people read.
+fn script(text: &str, arguments: Vec<String>) -> Command {
+    let shell = ["sh", "-c", "eval \"$TIELINE\"", "tieline"].map(str::to_owned);
+    let env = vec!["LC_ALL=C".to_owned(), format!("TIELINE={text}")];
+    Command { argv: [shell.to_vec(), arguments].concat(), env }
+}
+
+/// The unit of `/proc/uptime`, the only clock that every shell can read.
+fn centiseconds(duration: Duration) -> String {
+    (duration.as_millis() / 10).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tool::Flavour;
+    use super::*;
+
+    fn tool() -> Tool {
+        Tool { program: vec!["nc".into()], flavour: Flavour::BusyboxTiny }
+    }
+
+    #[test]
+    fn a_label_s_words_stay_arguments() {
+        let command = client(&tool(), "$(reboot)", 80, Manner::Knock, Duration::from_millis(2500));
+        assert_eq!(command.argv[..4], ["sh", "-c", "eval \"$TIELINE\"", "tieline"]);
+        assert_eq!(command.argv[4..], ["250", "0050", "knock", "nc", "$(reboot)", "80"]);
+        assert_eq!(command.env, ["LC_ALL=C".to_owned(), format!("TIELINE={CLIENT}")]);
+    }
+
+    #[test]
+    fn a_listener_gets_its_ports_in_decimal_and_as_the_kernel_prints_them() {
+        let command = listener(&tool(), &[12345, 61001], Duration::from_secs(3));
+        assert_eq!(command.argv[4..], ["300", "12345:3039 61001:EE49", "nc", "-l", "-p"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! What one script wrote, read as it comes.
+
+/// How a script says that it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client is connected; `nc` was ended.
+    Open,
+    /// `nc` ended by itself with this exit code.
+    Exit(u8),
+    /// No port was free.
+    Busy,
+    /// Time was up; the state of the client's socket.
+    Bound(Socket),
+    /// The container lacks this.
+    Lacks(String),
+}
+
+/// The state of the client's socket when time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// There is none: the name was still being looked up.
+    Missing,
+    /// Nobody answered so far.
+    Connecting,
+    /// Connected.
+    Connected,
+}
+
+/// The output of one script. `nc` writes to the same stderr; the script's own lines have a mark.
+#[derive(Clone, Debug, Default)]
+pub struct Transcript {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+const MARK: &str = "tieline: ";
+
+impl Transcript {
+    /// More of stdout.
+    pub fn hear_stdout(&mut self, bytes: &[u8]) {
+        self.stdout.extend_from_slice(bytes);
+    }
+
+    /// More of stderr.
+    pub fn hear_stderr(&mut self, bytes: &[u8]) {
+        self.stderr.extend_from_slice(bytes);
+    }
+
+    /// All of stdout so far.
+    pub fn stdout(&self) -> &[u8] {
+        &self.stdout
+    }
+
+    /// The port that the listener has.
+    pub fn ready(&self) -> Option<u16> {
+        self.marks().iter().find_map(|mark| mark.strip_prefix("ready ")?.parse().ok())
+    }
+
+    /// How the script ended; `None` while it runs, or where it was cut off.
+    pub fn end(&self) -> Option<End> {
+        self.marks().iter().find_map(|mark| read_end(mark))
+    }
+
+    /// What `nc` itself said, on one line.
+    pub fn complaint(&self) -> String {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(MARK));
+        excerpt(lines.collect::<Vec<_>>().join("; ").as_bytes())
+    }
+
+    /// The script's own lines, without the mark. A line counts once it is whole.
+    fn marks(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.stderr);
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().filter_map(|line| line.strip_prefix(MARK)).map(|mark| mark.trim().to_owned()).collect()
+    }
+}
+
+fn read_end(mark: &str) -> Option<End> {
+    let (word, rest) = mark.split_once(' ').unwrap_or((mark, ""));
+    match (word, rest) {
+        ("open", _) => Some(End::Open),
+        ("exit", "busy") => Some(End::Busy),
+        ("exit", code) => code.parse().ok().map(End::Exit),
+        ("bound", "") => Some(End::Bound(Socket::Missing)),
+        ("bound", "02") => Some(End::Bound(Socket::Connecting)),
+        ("bound", _) => Some(End::Bound(Socket::Connected)),
+        ("lacks", what) => Some(End::Lacks(what.to_owned())),
+        _ => None,
+    }
+}
+
+/// How much of what was read a message shows.
+const EXCERPT: usize = 160;
+
+/// What was read, fit for one line of a log: cut, and with nothing in it that a terminal obeys.
+pub fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String = text.trim().chars().take(EXCERPT).flat_map(escape).collect();
+    if text.trim().chars().count() > EXCERPT {
+        shown.push('…');
+    }
+    shown
+}
+
+fn escape(character: char) -> Vec<char> {
+    if character.is_control() { character.escape_default().collect() } else { vec![character] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(stderr: &str) -> Transcript {
+        let mut transcript = Transcript::default();
+        transcript.hear_stderr(stderr.as_bytes());
+        transcript
+    }
+
+    #[test]
+    fn marks_are_told_from_what_nc_says() {
+        let transcript = heard("nc: bad address 'db'\n\ntieline: exit 1\n");
+        assert_eq!(transcript.end(), Some(End::Exit(1)));
+        assert_eq!(transcript.complaint(), "nc: bad address 'db'");
+    }
+
+    #[test]
+    fn a_mark_counts_once_its_line_is_whole() {
+        let mut transcript = heard("\ntieline: ready 61");
+        assert_eq!(transcript.ready(), None);
+        transcript.hear_stderr(b"234\n");
+        assert_eq!(transcript.ready(), Some(61234));
+        assert_eq!(transcript.end(), None);
+    }
+
+    #[test]
+    fn every_end_is_read() {
+        let ends = [
+            ("open", End::Open),
+            ("exit 143", End::Exit(143)),
+            ("exit busy", End::Busy),
+            ("bound", End::Bound(Socket::Missing)),
+            ("bound ", End::Bound(Socket::Missing)),
+            ("bound 02", End::Bound(Socket::Connecting)),
+            ("bound 01", End::Bound(Socket::Connected)),
+            ("lacks /proc", End::Lacks("/proc".into())),
+        ];
+        for (mark, end) in ends {
+            assert_eq!(heard(&format!("\ntieline: {mark}\n")).end(), Some(end), "{mark}");
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line_that_no_terminal_obeys() {
+        assert_eq!(excerpt(b" a\x1b[31m\nb\xff "), "a\\u{1b}[31m\\nb\u{fffd}");
+        assert_eq!(excerpt(&[b'x'; 500]).chars().count(), EXCERPT + 1);
+    }
+}

@@ -1,0 +1,120 @@
+//! The metrics, judged by Prometheus' own tools.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use super::stage::{Stage, ok};
+
+fn linked() -> Stage {
+    let stage = Stage::new();
+    stage.run("app1", &[]);
+    let target = format!("{}:80", stage.name("app1"));
+    stage.run("app2", &[("link.x", &target), ("link.x.handshake", "exchange"), ("link.bad", "app1")]);
+    stage.await_state("app2", "x", "Ready");
+    stage
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let stage = linked();
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("this test needs promtool (Debian's package prometheus): {error}"));
+    promtool.stdin.take().unwrap().write_all(stage.get("/metrics").1.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn every_metric_of_the_contract_is_there_from_the_start() {
+    let stage = Stage::new();
+    let (_, text) = stage.get("/metrics");
+    for series in [
+        "tieline_links{state=\"Ready\"} 0",
+        "tieline_links{state=\"NoListener\"} 0",
+        "tieline_label_errors 0",
+        "tieline_handshakes_in_flight 0",
+        "tieline_handshake_queue_depth 0",
+        "tieline_networks 0",
+        "tieline_subnets_free 16",
+        "tieline_engine_up 1",
+        "tieline_resync_repairs_total 0",
+        "tieline_reconcile_total{result=\"error\"} 0",
+        "tieline_workqueue_adds_total 0",
+        "tieline_workqueue_retries_total 0",
+        "tieline_workqueue_depth 0",
+        "tieline_workqueue_longest_running_seconds 0",
+        "tieline_handshake_interval_seconds 60",
+        "tieline_event_stream_restarts_total{reason=\"ended\"} 0",
+        "tieline_handshake_failures_by_reason_total{reason=",
+        "tieline_handshakes_inconclusive_total{reason=",
+        "tieline_engine_request_failures_total{operation=\"network_create\"} 0",
+        "tieline_events_total{action=\"other\",type=\"container\"} 0",
+        "tieline_wiring_duration_seconds_count{phase=\"create\"} 0",
+        "tieline_handshake_duration_seconds_count{prober=\"exec\",protocol=\"tcp\"} 0",
+        "tieline_build_info{revision=",
+        "tieline_containers_watched ",
+        "tieline_event_stream_last_event_timestamp_seconds ",
+        "tieline_resync_last_success_timestamp_seconds ",
+        "tieline_reconcile_duration_seconds_count ",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(series)), "{series} is missing");
+    }
+}
+
+/// A real Prometheus, ended with the test.
+struct Prometheus {
+    child: Child,
+    _data: tempfile::TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_a_real_controller() {
+    let stage = linked();
+    let dir = tempfile::tempdir().unwrap();
+    let address = stage.server.trim_start_matches("http://");
+    // The file that people are given, at this stage's address and faster.
+    let shipped =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus.yml")).unwrap();
+    let config = shipped.replace("127.0.0.1:9810", address).replace("15s", "1s");
+    assert!(config.contains(address), "deploy/prometheus.yml does not scrape 127.0.0.1:9810");
+    let file = dir.path().join("prometheus.yml");
+    std::fs::write(&file, config).unwrap();
+    ok(Command::new("promtool").args(["check", "config"]).arg(&file));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = Command::new("prometheus")
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("this test needs Debian's package prometheus: {error}"));
+    let _prometheus = Prometheus { child, _data: dir };
+    let query = |query: &str| {
+        let url = format!("http://127.0.0.1:{port}/api/v1/query");
+        let output = Command::new("curl")
+            .args(["-s", "-G", &url, "--data-urlencode", &format!("query={query}")])
+            .output();
+        String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
+    };
+    let consumer = stage.name("app2");
+    stage.eventually("Prometheus knows that the link is ready", || {
+        query(&format!("tieline_link_ready{{consumer=\"{consumer}\",link=\"x\"}} == 1")).contains(&consumer)
+    });
+    assert!(query("up{job=\"tieline\"}").contains("\"1\""));
+}

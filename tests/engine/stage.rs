@@ -1,0 +1,299 @@
+//! A stage for one scenario: a controller of its own, with its own instance name, label prefix and
+//! subnet pool, and containers that are removed with it. Scenarios run side by side on one engine.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The image with a shell and the small busybox, made by the test set-up.
+pub const IMAGE: &str = "busybox:latest";
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+pub struct Stage {
+    /// Begins every name on this stage.
+    pub id: String,
+    pub server: String,
+    pool: String,
+    extra: Vec<String>,
+    controller: Option<Child>,
+    log: PathBuf,
+}
+
+impl Stage {
+    /// A stage with a running controller.
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A stage whose controller has these further flags.
+    pub fn with(flags: &[&str]) -> Self {
+        let mut stage = Self::dark(flags);
+        stage.start_controller();
+        stage
+    }
+
+    /// A stage whose controller does not run yet.
+    pub fn dark(flags: &[&str]) -> Self {
+        require_engine();
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        // The process id keeps stages of test runs at the same time apart.
+        let pid = std::process::id();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self {
+            id: format!("tl{pid}x{n}"),
+            server: format!("http://127.0.0.1:{port}"),
+            pool: format!("10.{}.{}.0/24", 220 + pid % 16, n),
+            extra: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            controller: None,
+            log: std::env::temp_dir().join(format!("tieline-test-{pid}-{n}.log")),
+        }
+    }
+
+    pub fn name(&self, short: &str) -> String {
+        format!("{}-{short}", self.id)
+    }
+
+    /// The flags that every command on this stage's networks needs.
+    fn engine_flags(&self) -> Vec<String> {
+        ["--instance", &self.id].map(str::to_owned).to_vec()
+    }
+
+    pub fn policy_flags(&self) -> Vec<String> {
+        let prefix = self.prefix();
+        ["--label-prefix", &prefix, "--subnet-pool", &self.pool].map(str::to_owned).to_vec()
+    }
+
+    pub fn prefix(&self) -> String {
+        format!("{}.", self.id)
+    }
+
+    pub fn start_controller(&mut self) {
+        let listen = self.server.trim_start_matches("http://").to_owned();
+        let mut command = tieline();
+        command.arg("run").args(self.engine_flags()).args(self.policy_flags());
+        command.args(["--listen", &listen, "--gc-grace", "1s", "--log-level", "debug"]).args(&self.extra);
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.controller = Some(child);
+        if !self.extra.iter().any(|flag| flag == "--host") {
+            self.eventually("the controller is ready", || self.get("/readyz").0 == 200);
+        }
+    }
+
+    /// Ends the controller as a power cut would.
+    pub fn kill_controller(&mut self) {
+        let mut child = self.controller.take().expect("a controller runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Ends the controller by SIGTERM and gives its exit code.
+    pub fn stop_controller(&mut self) -> Option<i32> {
+        let mut child = self.controller.take().expect("a controller runs");
+        ok(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+        child.wait().unwrap().code()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// `docker run -d` of a container that sleeps, with labels that are written without the prefix.
+    pub fn run(&self, short: &str, labels: &[(&str, &str)]) -> String {
+        self.run_with(short, labels, &[], IMAGE, &["sleep", "100000"])
+    }
+
+    pub fn run_with(
+        &self,
+        short: &str,
+        labels: &[(&str, &str)],
+        flags: &[&str],
+        image: &str,
+        program: &[&str],
+    ) -> String {
+        self.make("run", &[&["-d"], flags].concat(), short, labels, image, program)
+    }
+
+    /// `docker create` of a container that sleeps.
+    pub fn create(&self, short: &str, labels: &[(&str, &str)], program: &[&str]) -> String {
+        self.make("create", &[], short, labels, IMAGE, program)
+    }
+
+    fn make(
+        &self,
+        verb: &str,
+        flags: &[&str],
+        short: &str,
+        labels: &[(&str, &str)],
+        image: &str,
+        program: &[&str],
+    ) -> String {
+        let mut command = Command::new("docker");
+        command.arg(verb).args(flags).args(["--name", &self.name(short), "--label", &self.owner_label()]);
+        command.args(["--stop-timeout", "0"]);
+        for (key, value) in labels {
+            command.args(["--label", &format!("{}{key}={value}", self.prefix())]);
+        }
+        ok(command.arg(image).args(program)).trim().to_owned()
+    }
+
+    /// The label by which containers of this stage are found again.
+    pub fn owner_label(&self) -> String {
+        format!("tieline-test={}", self.id)
+    }
+
+    pub fn docker(&self, args: &[&str]) -> String {
+        ok(Command::new("docker").args(args))
+    }
+
+    /// Executes a shell line in a container of this stage.
+    pub fn shell(&self, short: &str, line: &str) -> String {
+        self.docker(&["exec", &self.name(short), "sh", "-c", line])
+    }
+
+    pub fn inspect(&self, short: &str) -> Value {
+        let text = self.docker(&["inspect", &self.name(short)]);
+        serde_json::from_str::<Value>(&text).unwrap()[0].clone()
+    }
+
+    /// The networks of this stage's instance.
+    pub fn networks(&self) -> Vec<Value> {
+        let filter = format!("label=tieline.managed-by={}", self.id);
+        let ids = self.docker(&["network", "ls", "-q", "--no-trunc", "--filter", &filter]);
+        ids.lines()
+            // One may go between the two calls.
+            .filter_map(|id| Command::new("docker").args(["network", "inspect", id]).output().ok())
+            .filter_map(|output| serde_json::from_slice::<Value>(&output.stdout).ok()?.get(0).cloned())
+            .collect()
+    }
+
+    /// The link networks that a container is attached to.
+    pub fn attachments(&self, short: &str) -> Vec<String> {
+        let inspected = self.inspect(short);
+        let names = inspected["NetworkSettings"]["Networks"].as_object().unwrap().keys();
+        names.filter(|name| name.starts_with(&format!("{}_", self.id))).cloned().collect()
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("{}{path}", self.server);
+        let output =
+            Command::new("curl").args(["-s", "-m", "5", "-w", "\n%{http_code}", &url]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, code) = text.rsplit_once('\n').unwrap();
+        (code.parse().unwrap_or(0), body.to_owned())
+    }
+
+    pub fn links(&self) -> Vec<Value> {
+        let (code, body) = self.get("/api/v1/links");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// The link `CONSUMER/NAME`, with the consumer's short name.
+    pub fn link(&self, consumer: &str, name: &str) -> Option<Value> {
+        let consumer = self.name(consumer);
+        self.links().into_iter().find(|link| link["consumer"] == consumer.as_str() && link["name"] == name)
+    }
+
+    /// Waits for a link to be in a state and gives it.
+    pub fn await_state(&self, consumer: &str, name: &str, state: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let link = self.link(consumer, name);
+            match link {
+                Some(link) if link["state"] == state => return link,
+                link if Instant::now() > end => {
+                    panic!("{consumer}/{name} is not {state} but {link:#?}\n{}", self.log())
+                }
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    /// One metric's value, by its whole series as it is written.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics");
+        let line =
+            text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    }
+
+    pub fn eventually(&self, what: &str, fact: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !fact() {
+            assert!(Instant::now() < end, "it never came that {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs a command of the program against this stage's engine or controller.
+    pub fn tieline(&self, args: &[&str]) -> Output {
+        let mut command = tieline();
+        command.args(args);
+        match args[0] {
+            "plan" => command.args(self.engine_flags()).args(self.policy_flags()),
+            "teardown" => command.args(self.engine_flags()),
+            _ => command.args(["--server", &self.server]),
+        };
+        command.output().unwrap()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.controller.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let filter = format!("label={}", self.owner_label());
+        let ids = stdout(Command::new("docker").args(["ps", "-aq", "--filter", &filter]));
+        if !ids.trim().is_empty() {
+            let _ = Command::new("docker").args(["rm", "-f"]).args(ids.split_whitespace()).output();
+        }
+        let _ = tieline().arg("teardown").args(self.engine_flags()).output();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.log);
+        }
+    }
+}
+
+/// The built program, in an environment without its variables.
+pub fn tieline() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tieline"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TIELINE_")) {
+        command.env_remove(name);
+    }
+    command.env_remove("NO_COLOR");
+    command
+}
+
+pub fn stdout(command: &mut Command) -> String {
+    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
+}
+
+/// Runs a command that must succeed and gives what it printed.
+pub fn ok(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Fails, and says what is missing, where there is no engine or no image.
+fn require_engine() {
+    let found = Command::new("docker").args(["image", "inspect", IMAGE]).output();
+    let output = found.unwrap_or_else(|error| panic!("these tests need the docker command: {error}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "these tests need a Docker engine with the image {IMAGE}, which tests/run makes: {error}"
+    );
+}
