@@ -20,9 +20,18 @@ fail() {
 	exit 1
 }
 
-# logged COMMAND…: runs it with its output in the log, whose end is shown if it fails.
+# logged COMMAND…: runs it with its output in the log. Shows the log's last line now and then, and
+# its end if the command fails.
 logged() {
-	if ! "$@" >>"$LOG" 2>&1; then
+	"$@" >>"$LOG" 2>&1 &
+	local pid=$! next=$((SECONDS + 10))
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 0.1
+		[ "$SECONDS" -lt "$next" ] && continue
+		next=$((SECONDS + 10))
+		printf '[%3ds]   … %s\n' "$SECONDS" "$(tail -n 1 "$LOG" | tr -d '\r' | cut -c1-80)"
+	done
+	if ! wait "$pid"; then
 		tail -n 20 "$LOG" >&2
 		fail "'$*' (the whole log: $LOG)"
 	fi
@@ -123,7 +132,7 @@ static_binary() {
 	step "building tieline (the first time takes some minutes)"
 	TIELINE_REVISION=$(git -C "$ROOT" rev-parse --short HEAD 2>/dev/null || echo unknown)
 	export TIELINE_REVISION
-	RUSTFLAGS="-C target-feature=+crt-static" logged \
+	logged env RUSTFLAGS="-C target-feature=+crt-static" \
 		cargo build --release --locked --bin tieline --target "$host" --manifest-path "$ROOT/Cargo.toml"
 	BINARY=$(cargo metadata --format-version 1 --no-deps --manifest-path "$ROOT/Cargo.toml" |
 		sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/$host/release/tieline
@@ -138,6 +147,6 @@ tieline_image() {
 	cp "$BINARY" "$context/tieline"
 	cp "$ROOT/deploy/Dockerfile" "$context/Dockerfile"
 	# The classic builder: BuildKit is a package of its own, and one COPY needs none.
-	DOCKER_BUILDKIT=0 logged docker build -t tieline:latest "$context"
+	logged env DOCKER_BUILDKIT=0 docker build -t tieline:latest "$context"
 	rm -rf "$context"
 }

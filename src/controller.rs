@@ -28,7 +28,7 @@ use crate::model::container::ContainerId;
 use crate::model::link::{EdgeKey, LinkKey, PathKey};
 use crate::model::plan::{self, Action, Plan, Planned};
 use crate::model::proof::Proof;
-use crate::model::world::{Observation, Stamp, World};
+use crate::model::world::{Observation, Stamp, Touched, World};
 use crate::prober::{Finished, Jobs};
 use crate::queue::Queue;
 use crate::snapshot::{Readiness, Snapshot};
@@ -197,7 +197,7 @@ impl Controller {
         let changes = self.observe(listing.observations);
         let vanished = self.world.finish_list(listing.at, &listing.containers, &listing.networks);
         let repairs = changes + vanished.changes;
-        self.enqueue(vanished.edges);
+        self.follow_up(vanished);
         if self.listed_once {
             self.metrics.resync_repairs_total.inc_by(repairs as u64);
             if repairs > 0 {
@@ -215,6 +215,7 @@ impl Controller {
             self.enqueue_everything();
         }
         self.live = true;
+        self.lost = Readiness::default();
         self.listed_once = true;
         self.metrics.engine_up.set(1);
         self.metrics.resync_last_success_timestamp_seconds.set(unix_now());
@@ -225,19 +226,31 @@ impl Controller {
         if reason == Loss::Quiet {
             return;
         }
-        if self.live || !self.listed_once {
+        self.live = false;
+        let lost = Readiness::NotReady(format!("the engine at {} is lost: {error}", self.docker.host()));
+        // Every attempt fails, and one line tells that.
+        if self.lost != lost {
             tracing::warn!(engine = self.docker.host(), reason = reason.as_str(), %error, "lost the engine, trying again");
         }
-        self.live = false;
-        self.lost = Readiness::NotReady(format!("the engine at {} is lost: {error}", self.docker.host()));
+        self.lost = lost;
         self.metrics.engine_up.set(0);
     }
 
     /// Takes in what was learnt, and says how much of it was new.
     fn observe(&mut self, news: impl IntoIterator<Item = (Stamp, Observation)>) -> usize {
         let touched = self.world.apply(news);
+        let changes = touched.changes;
+        self.follow_up(touched);
+        changes
+    }
+
+    fn follow_up(&mut self, touched: Touched) {
         self.enqueue(touched.edges);
-        touched.changes
+        if touched.freed {
+            let starved = |trouble: &Trouble| trouble.reason == Reason::PoolExhausted;
+            let edges = self.troubles.iter().filter(|(_, trouble)| starved(trouble));
+            self.enqueue(edges.map(|(edge, _)| edge.clone()).collect());
+        }
     }
 
     fn enqueue(&mut self, edges: BTreeSet<EdgeKey>) {

@@ -118,11 +118,12 @@ impl Run<'_> {
         let retry = match error {
             // What is gone will not come back under that id; the look afterwards tells the rest.
             Error::NotFound(_) => return,
-            Error::Conflict { what: Conflict::SubnetTaken | Conflict::NameTaken, .. } => Retry::Now,
+            // Each refusal takes one subnet of the pool out, so this ends.
+            Error::Conflict { what: Conflict::SubnetTaken, .. } => Retry::Now,
             Error::Conflict { .. } | Error::Unavailable(_) => Retry::Backoff,
             Error::Rejected(_) => Retry::Slowly,
         };
-        if retry == Retry::Now {
+        if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;
         }
         if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {

@@ -117,7 +117,7 @@ impl Report {
         let gone: Vec<LinkKey> = self.records.keys().filter(|key| !names.contains(*key)).cloned().collect();
         for key in gone {
             let Some(record) = self.records.remove(&key) else { continue };
-            tracing::info!(link = %key, was = %record.state, "the link is gone");
+            tracing::info!(link = %key, was = %record.state, "{key} is gone");
             let transition = Transition {
                 time: now,
                 consumer: key.consumer.to_string(),
@@ -308,10 +308,14 @@ fn is_bad(state: State) -> bool {
 }
 
 fn log(key: &LinkKey, provider: &str, state: State, transition: &Transition) {
-    let (was, reason, message) = (&transition.from, &transition.reason, &transition.message);
+    let (was, reason) = (&transition.from, &transition.reason);
+    let text = match transition.message.as_str() {
+        "" => format!("{key} is {state}"),
+        message => format!("{key} is {state}: {message}"),
+    };
     if is_bad(state) {
-        tracing::warn!(link = %key, provider, %state, was, reason, "{message}");
+        tracing::warn!(link = %key, provider, %state, was, reason, "{text}");
     } else {
-        tracing::info!(link = %key, provider, %state, was, reason, "{message}");
+        tracing::info!(link = %key, provider, %state, was, reason, "{text}");
     }
 }

@@ -53,7 +53,12 @@ fn states(r: &Registry, snapshot: &Snapshot) -> Result<(), prometheus::Error> {
 }
 
 fn links(r: &Registry, links: &[LinkStatus]) -> Result<(), prometheus::Error> {
-    let ready = gauge_vec(r, "link_ready", "Whether the link is all that it wants to be.", &LINK)?;
+    let ready = gauge_vec(
+        r,
+        "link_ready",
+        "Whether the link is all that it wants to be; absent until known.",
+        &LINK,
+    )?;
     let reachable = gauge_vec(r, "link_reachable", "Whether a handshake passes; absent until known.", &LINK)?;
     let listening =
         gauge_vec(r, "link_listening", "Whether something listens on the port; absent until known.", &LINK)?;
@@ -75,12 +80,10 @@ fn links(r: &Registry, links: &[LinkStatus]) -> Result<(), prometheus::Error> {
     for link in links {
         let port = link.port.map_or(String::new(), |port| port.to_string());
         let labels = [&*link.consumer, &*link.name, &*link.provider, &*link.protocol, &*port];
-        ready.with_label_values(&labels).set(i64::from(link.state == State::Ready.as_str()));
-        if let Some(value) = known(link, "Reachable") {
-            reachable.with_label_values(&labels).set(value);
-        }
-        if let Some(value) = known(link, "Listening") {
-            listening.with_label_values(&labels).set(value);
+        for (gauge, kind) in [(&ready, "Ready"), (&reachable, "Reachable"), (&listening, "Listening")] {
+            if let Some(value) = known(link, kind) {
+                gauge.with_label_values(&labels).set(value);
+            }
         }
         let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         paths.with_label_values(&labels).set(count(link.paths.len()));

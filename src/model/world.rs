@@ -36,6 +36,8 @@ pub struct Touched {
     pub edges: BTreeSet<EdgeKey>,
     /// How many containers and networks are not as they had been seen.
     pub changes: usize,
+    /// Whether a subnet became free.
+    pub freed: bool,
 }
 
 /// The rules that the operator gave, as far as decisions need them.
@@ -175,6 +177,7 @@ impl World {
                         self.index_networks();
                         touched.edges.extend(edge);
                         touched.changes += 1;
+                        touched.freed = true;
                     }
                     self.gone.insert(id.0, at);
                 }

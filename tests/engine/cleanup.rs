@@ -78,6 +78,41 @@ fn links_stay_up_when_the_controller_ends_and_teardown_removes_them() {
 }
 
 #[test]
+fn stopped_containers_start_again_when_somebody_removed_their_network() {
+    let stage = Stage::new();
+    linked(&stage);
+    let old = stage.networks()[0]["Id"].clone();
+    stage.docker(&["stop", "-t", "0", &stage.name("app1"), &stage.name("app2")]);
+    // What `docker network prune` does to a network of stopped containers.
+    stage.docker(&["network", "rm", old.as_str().unwrap()]);
+    stage.eventually("there is a new network", || stage.networks().iter().any(|net| net["Id"] != old));
+    stage.eventually("nobody refers to the old one", || {
+        ["app1", "app2"].iter().all(|name| {
+            let networks = stage.inspect(name)["NetworkSettings"]["Networks"].clone();
+            networks.as_object().unwrap().values().all(|endpoint| endpoint["NetworkID"] != old)
+        })
+    });
+    stage.docker(&["start", &stage.name("app1"), &stage.name("app2")]);
+    stage.await_state("app2", "one", "Ready");
+}
+
+#[test]
+fn a_link_that_found_the_pool_full_gets_the_first_subnet_that_is_free() {
+    let mut stage = Stage::dark(&[]);
+    stage.shrink_pool();
+    stage.start_controller();
+    linked(&stage);
+    let target = format!("{}:80", stage.name("app1"));
+    stage.run("app3", &[("link.one", &target), ("link.one.handshake", "exchange")]);
+    let link = stage.await_state("app3", "one", "Wiring");
+    assert_eq!(link["conditions"][2]["reason"], "PoolExhausted");
+    assert_eq!(stage.link("app2", "one").unwrap()["state"], "Ready", "the others do not mind");
+    assert_eq!(stage.metric("tieline_subnets_free"), Some(0.0));
+    stage.docker(&["rm", "-f", &stage.name("app2")]);
+    stage.await_state("app3", "one", "Ready");
+}
+
+#[test]
 fn foreign_networks_and_containers_are_left_as_they_are() {
     let stage = Stage::new();
     let foreign = stage.name("foreign");

@@ -7,5 +7,5 @@ mod consent;
 mod handshakes;
 mod labels;
 mod metrics;
-mod stage;
+pub mod stage;
 mod wiring;

@@ -75,6 +75,11 @@ impl Stage {
         format!("{}.", self.id)
     }
 
+    /// Leaves the pool room for one network.
+    pub fn shrink_pool(&mut self) {
+        self.pool = self.pool.replace("/24", "/28");
+    }
+
     pub fn start_controller(&mut self) {
         let listen = self.server.trim_start_matches("http://").to_owned();
         let mut command = tieline();

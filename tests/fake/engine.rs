@@ -1,0 +1,155 @@
+//! A fake engine that listens, and a real controller that works on it.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::api::{Api, router};
+use super::state::{Fault, State};
+use crate::engine::stage::{PATIENCE, stdout, tieline};
+
+pub struct FakeEngine {
+    api: Api,
+    dir: tempfile::TempDir,
+    server: Option<JoinHandle<()>>,
+}
+
+impl FakeEngine {
+    pub fn start() -> Self {
+        let (cuts, _) = watch::channel(0);
+        let api = Api { state: Arc::new(Mutex::new(State::new())), cuts };
+        let mut engine = Self { api, dir: tempfile::tempdir().unwrap(), server: None };
+        engine.listen();
+        engine
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("docker.sock")
+    }
+
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.api.state.lock().unwrap()
+    }
+
+    /// Takes connections, at a new socket file under the same name.
+    pub fn listen(&mut self) {
+        let _ = std::fs::remove_file(self.socket());
+        let listener = UnixListener::bind(self.socket()).unwrap();
+        let app = router(self.api.clone());
+        self.server = Some(tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }));
+    }
+
+    /// Takes no connections any more, and ends the event streams.
+    pub fn go_away(&mut self) {
+        self.server.take().unwrap().abort();
+        let _ = std::fs::remove_file(self.socket());
+        self.cut_events();
+    }
+
+    pub fn cut_events(&self) {
+        self.api.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    pub fn fault(&self, operation: &'static str, status: u16, message: &'static str, every: usize) {
+        self.state().faults.push(Fault { operation, status, message, every, calls: 0 });
+    }
+
+    pub fn run(&self, name: &str, labels: &[(&str, &str)]) -> String {
+        let mut state = self.state();
+        let id = state.create_container(name, labels);
+        state.start_container(&id);
+        id
+    }
+
+    /// Who is on which of our networks, by name.
+    pub fn wiring(&self) -> Vec<(String, Vec<String>)> {
+        let state = self.state();
+        let ours =
+            state.networks.values().filter(|network| network.labels.contains_key("tieline.managed-by"));
+        ours.map(|network| {
+            let on = state.containers.values().filter(|c| c.attachments.contains_key(&network.name));
+            (network.name.clone(), on.map(|container| container.name.clone()).collect())
+        })
+        .collect()
+    }
+
+    pub fn calls_of(&self, operation: &str) -> usize {
+        self.state().calls.iter().filter(|call| *call == operation).count()
+    }
+
+    /// Whether exactly this edge is wired, by one network.
+    pub fn has_only(&self, consumer: &str, provider: &str) -> bool {
+        let mut members = vec![consumer.to_owned(), provider.to_owned()];
+        members.sort();
+        match self.wiring().as_slice() {
+            [(_, on)] => {
+                let mut on = on.clone();
+                on.sort();
+                on == members
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A controller on a fake engine.
+pub struct Controller {
+    child: Child,
+    server: String,
+}
+
+impl Controller {
+    pub fn start(engine: &FakeEngine, flags: &[&str]) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = tieline();
+        command.args(["run", "--host", &engine.host(), "--listen", &listen, "--gc-grace", "0s"]);
+        let child = command.args(flags).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Self { child, server: format!("http://{listen}") }
+    }
+
+    pub async fn ready(&self) {
+        self.eventually("it is ready", || self.get("/readyz") == "ok\n").await;
+    }
+
+    pub fn get(&self, path: &str) -> String {
+        stdout(std::process::Command::new("curl").args(["-s", "-m", "5", &format!("{}{path}", self.server)]))
+    }
+
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = self.get("/metrics");
+        let line =
+            text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_else(|| panic!("no {series}"))
+    }
+
+    pub fn link(&self, name: &str) -> Value {
+        let links: Vec<Value> = serde_json::from_str(&self.get("/api/v1/links")).unwrap_or_default();
+        links.into_iter().find(|link| link["name"] == name).unwrap_or_default()
+    }
+
+    pub async fn eventually(&self, what: &str, fact: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !fact() {
+            assert!(Instant::now() < end, "it never came that {what}: {}", self.get("/api/v1/links"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
