@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
+
 use super::container::{
     Attachment, Container, ContainerId, ImageId, Network, NetworkId, NetworkMode, RunState,
 };
@@ -10,6 +12,12 @@ use super::owner::Owner;
 use super::plan::{Action, NetworkRef, Plan, plan};
 use super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::world::{Observation, Policy, Stamp, World};
+
+/// How properties are tried: so many random cases, after those that once failed, which are kept.
+pub fn property(cases: u32, seeds: &'static str) -> ProptestConfig {
+    let persistence: Box<dyn FailurePersistence> = Box::new(FileFailurePersistence::Direct(seeds));
+    ProptestConfig { cases, failure_persistence: Some(persistence), ..ProptestConfig::default() }
+}
 
 pub struct Lab {
     pub world: World,

@@ -179,7 +179,7 @@ impl Planner<'_> {
             Some(network) => {
                 let existing = NetworkRef::Existing { id: network.id.clone(), name: network.name.clone() };
                 if spot.is_needed() {
-                    self.detach_others(spot, &existing);
+                    self.detach_strangers(spot, &existing);
                     self.attach(spot, existing);
                 } else {
                     self.discard(spot, &existing);
@@ -224,8 +224,11 @@ impl Planner<'_> {
         }
     }
 
-    fn detach_others(&mut self, spot: &Spot, network: &NetworkRef) {
-        for id in spot.attached.iter().filter(|id| !spot.wanted.contains(*id)) {
+    /// Only who is no member of the edge is detached: a member may be talking over this network even
+    /// where another one carries its pairs too.
+    fn detach_strangers(&mut self, spot: &Spot, network: &NetworkRef) {
+        let members: BTreeSet<&ContainerId> = self.edge.members().collect();
+        for id in spot.attached.iter().filter(|id| !members.contains(id)) {
             let Some(container) = self.world.container(id) else { continue };
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.act(action, "no link of the container needs this network");

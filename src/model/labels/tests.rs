@@ -340,6 +340,8 @@ fn is_safe(text: &str) -> bool {
 }
 
 proptest! {
+    #![proptest_config(super::super::lab::property(256, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/labels/seeds")))]
+
     #[test]
     fn any_labels_are_read_within_bounds(found in prop::collection::btree_map(hostile_key(), hostile_value(), 0..12)) {
         let declared = read(DEFAULT_PREFIX, &found);

@@ -199,7 +199,7 @@ fn a_name_or_subnet_that_somebody_else_took_is_left_alone() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(super::super::lab::property(64, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/plans/seeds")))]
 
     /// Whatever numbers of replicas come one after the other: every pair shares a network, no
     /// network has more members than addresses, nothing that was connected is ever cut while its
