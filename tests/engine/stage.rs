@@ -102,9 +102,13 @@ impl Stage {
 
     /// Ends the controller by SIGTERM and gives its exit code.
     pub fn stop_controller(&mut self) -> Option<i32> {
+        ok(Command::new("kill").args(["-TERM", &self.controller_pid().to_string()]));
         let mut child = self.controller.take().expect("a controller runs");
-        ok(Command::new("kill").args(["-TERM", &child.id().to_string()]));
         child.wait().unwrap().code()
+    }
+
+    pub fn controller_pid(&self) -> u32 {
+        self.controller.as_ref().expect("a controller runs").id()
     }
 
     pub fn log(&self) -> String {
