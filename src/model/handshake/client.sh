@@ -21,10 +21,11 @@ finish() {
 
 # The rows of sockets to $hex: by grep where there is one, for a table may have thousands of rows.
 rows() {
-	tables=/proc/net/tcp
-	[ ! -r /proc/net/tcp6 ] || tables="$tables /proc/net/tcp6"
-	grep -h ":$hex 0" $tables 2>/dev/null
-	[ $? -lt 2 ] || cat $tables 2>/dev/null
+	for table in /proc/net/tcp /proc/net/tcp6; do
+		[ -r "$table" ] || continue
+		grep ":$hex 0" "$table" 2>/dev/null
+		[ $? -lt 2 ] || while IFS= read -r row; do printf '%s\n' "$row"; done <"$table"
+	done
 }
 
 # The state of nc's own socket to $hex: 02 is connecting, any other connected, empty means there is none.

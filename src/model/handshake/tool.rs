@@ -49,7 +49,8 @@ impl Flavour {
             // some releases of the first may -l and -p go together.
             Self::OpenBsd => &["-N", "-l"],
             Self::Traditional => &["-q", "0", "-l", "-p"],
-            Self::Toybox => &["-q", "0", "-l", "-p"],
+            // Its least is a whole second; once both tokens are there, that only delays the end.
+            Self::Toybox => &["-q", "1", "-l", "-p"],
         }
     }
 
@@ -60,7 +61,8 @@ impl Flavour {
             // Silent about why it cannot connect unless -v; it says so on TCP without sending anything.
             Self::BusyboxFull => &["-v"],
             Self::OpenBsd => &["-v", "-N"],
-            Self::Traditional | Self::Toybox => &["-q", "0"],
+            Self::Traditional => &["-q", "0"],
+            Self::Toybox => &["-q", "1"],
         }
     }
 }
@@ -138,9 +140,9 @@ mod tests {
 
     #[test]
     fn every_flavour_listens_with_the_port_last_and_connects_with_host_and_port_last() {
-        let listen = ["nc -l -p", "nc -l -p", "nc -N -l", "nc -q 0 -l -p", "nc -l -p", "nc -q 0 -l -p"];
+        let listen = ["nc -l -p", "nc -l -p", "nc -N -l", "nc -q 0 -l -p", "nc -l -p", "nc -q 1 -l -p"];
         let client =
-            ["nc db 80", "nc -v db 80", "nc -v -N db 80", "nc -q 0 db 80", "nc db 80", "nc -q 0 db 80"];
+            ["nc db 80", "nc -v db 80", "nc -v -N db 80", "nc -q 0 db 80", "nc db 80", "nc -q 1 db 80"];
         for (at, flavour) in Flavour::ALL.into_iter().enumerate() {
             let tool = Tool { program: vec!["nc".into()], flavour };
             assert_eq!(tool.listen().join(" "), listen[at]);

@@ -1,0 +1,185 @@
+//! Handshakes by `exec` between real containers.
+
+mod lab;
+
+use std::time::{Duration, Instant};
+
+use tieline::model::handshake::{FailReason, InconclusiveReason, Verdict};
+use tieline::model::link::Handshake::{Auto, Connect, Exchange};
+use tieline::prober::Side;
+
+use lab::{FLAVOURS, Lab, assert_clean, cli, eventually, output, request, spawn, wait_for_listener};
+
+const PROVEN: Verdict = Verdict::Pass { listening: None };
+const LISTENING: Verdict = Verdict::Pass { listening: Some(true) };
+const NO_LISTENER: Verdict = Verdict::Pass { listening: Some(false) };
+
+fn all_flavours(lab: &Lab) -> Vec<Side> {
+    FLAVOURS.iter().map(|image| lab.run(image, image)).collect()
+}
+
+#[tokio::test]
+async fn every_flavour_exchanges_tokens_with_every_other() {
+    let lab = Lab::new("pairs");
+    let sides = all_flavours(&lab);
+    for (port, provider) in (12000..).zip(&sides) {
+        for consumer in sides.iter().filter(|consumer| consumer.id != provider.id) {
+            let attempt = lab.make(&request(consumer, provider, port, Exchange)).await;
+            assert_eq!(
+                attempt.verdict, PROVEN,
+                "{} -> {}: {}",
+                consumer.name, provider.name, attempt.message
+            );
+            assert!(attempt.message.contains(&format!(":{port} ")), "not on its port: {}", attempt.message);
+        }
+    }
+    sides.iter().for_each(assert_clean);
+}
+
+#[tokio::test]
+async fn every_flavour_tells_silence_from_refusal() {
+    let lab = Lab::new("connect");
+    let (db, sides) = (lab.run("db", "ncat"), all_flavours(&lab));
+    // Two listeners with a person's patience: one never says a word, one hangs up at once.
+    spawn(&db, "sleep 1000 | ncat -lk 7001");
+    spawn(&db, "ncat -lk 7002 -c true");
+    wait_for_listener(&db, 7001);
+    wait_for_listener(&db, 7002);
+    for side in &sides {
+        for (port, mode, verdict) in [
+            (7001, Connect, LISTENING),
+            (7001, Auto, LISTENING),
+            (7002, Connect, LISTENING),
+            (7003, Connect, Verdict::Fail(FailReason::Refused)),
+            (7003, Auto, NO_LISTENER),
+        ] {
+            let attempt = lab.make(&request(side, &db, port, mode)).await;
+            assert_eq!(attempt.verdict, verdict, "{} {mode:?} {port}: {}", side.name, attempt.message);
+        }
+    }
+    sides.iter().for_each(assert_clean);
+}
+
+#[tokio::test]
+async fn every_flavour_tells_an_unknown_name_from_no_answer() {
+    let lab = Lab::new("lost");
+    let (db, sides) = (lab.run("db", "busybox"), all_flavours(&lab));
+    for side in &sides {
+        // Where packets to 10.99.0.9 go, nobody answers.
+        let gateway =
+            cli(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &db.name]);
+        let network = gateway.rsplit_once('.').unwrap().0.to_owned();
+        for (host, reasons) in [
+            ("no.such.name".to_owned(), [FailReason::NameNotResolved; 2]),
+            (format!("{network}.250"), [FailReason::NoRoute, FailReason::Timeout]),
+        ] {
+            let mut request = request(side, &db, 7001, Auto);
+            (request.host, request.timeout) = (host, Duration::from_secs(2));
+            let start = Instant::now();
+            let attempt = lab.make(&request).await;
+            let expected = reasons.map(Verdict::Fail);
+            assert!(expected.contains(&attempt.verdict), "{}: {:?}", side.name, attempt);
+            assert!(start.elapsed() < Duration::from_secs(3), "{}: {:?}", side.name, start.elapsed());
+        }
+    }
+    sides.iter().for_each(assert_clean);
+    assert_clean(&db);
+}
+
+#[tokio::test]
+async fn somebody_s_listener_keeps_its_port_and_gets_its_message() {
+    let lab = Lab::new("person");
+    for flavour in FLAVOURS {
+        let (web, db) =
+            (lab.run(&format!("web-{flavour}"), "busybox"), lab.run(&format!("db-{flavour}"), flavour));
+        let listen = match flavour {
+            "openbsd" => "nc -l 12345",
+            "ncat" => "ncat -l 12345",
+            "minimal" => "nc.openbsd -l 12345",
+            _ => "nc -l -p 12345",
+        };
+        spawn(&db, &format!("sleep 1000 | {listen} > /tmp/heard"));
+        wait_for_listener(&db, 12345);
+        let attempt = lab.make(&request(&web, &db, 12345, Exchange)).await;
+        assert_eq!(attempt.verdict, PROVEN, "{flavour}: {}", attempt.message);
+        output(
+            &web,
+            &format!("echo hello app1 | nc {} 12345 & sleep 0.2; kill $! 2>/dev/null; wait", db.name),
+        );
+        eventually("the message", || {
+            output(&db, "while read l; do echo $l; done < /tmp/heard") == "hello app1"
+        });
+        assert_clean(&web);
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_the_right_to_a_port_proves_the_path_on_another() {
+    let lab = Lab::new("user");
+    let options = [
+        "--user",
+        "1000:1000",
+        "--cap-drop",
+        "ALL",
+        "--read-only",
+        "--sysctl",
+        "net.ipv4.ip_unprivileged_port_start=1024",
+    ];
+    for flavour in FLAVOURS {
+        let web = lab.run_with(&format!("web-{flavour}"), flavour, &options);
+        let db = lab.run_with(&format!("db-{flavour}"), flavour, &options);
+        let attempt = lab.make(&request(&web, &db, 80, Exchange)).await;
+        assert_eq!(attempt.verdict, PROVEN, "{flavour}: {}", attempt.message);
+        assert_clean(&web);
+        assert_clean(&db);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_probed_is_inconclusive() {
+    let lab = Lab::new("unknown");
+    let (web, db) = (lab.run("web", "busybox"), lab.run("db", "busybox"));
+    let (bare, without) = (lab.run("bare", "bare"), lab.run("without", "no-netcat"));
+    let (paused, stopped) = (lab.run("paused", "busybox"), lab.run("stopped", "busybox"));
+    cli(&["pause", &paused.name]);
+    cli(&["kill", &stopped.name]);
+    let mut gone = db.clone();
+    gone.id.0 = "0".repeat(64);
+    for (other, reason) in [
+        (&bare, InconclusiveReason::NoShell),
+        (&without, InconclusiveReason::NoNetcat),
+        (&paused, InconclusiveReason::ContainerPaused),
+        (&stopped, InconclusiveReason::ContainerNotRunning),
+        (&gone, InconclusiveReason::ContainerNotRunning),
+    ] {
+        for (consumer, provider) in [(&web, other), (other, &db)] {
+            let attempt = lab.make(&request(consumer, provider, 12345, Exchange)).await;
+            assert_eq!(attempt.verdict, Verdict::Inconclusive(reason), "{}", attempt.message);
+        }
+    }
+    // A refusal needs nothing of the provider.
+    let attempt = lab.make(&request(&web, &bare, 12345, Auto)).await;
+    assert_eq!(attempt.verdict, Verdict::Fail(FailReason::Refused), "{}", attempt.message);
+    cli(&["unpause", &paused.name]);
+    for side in [&web, &db, &bare, &without, &paused] {
+        assert_clean(side);
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_handshake_leaves_nothing() {
+    let lab = Lab::new("abandoned");
+    for flavour in FLAVOURS {
+        let (web, db) =
+            (lab.run(&format!("web-{flavour}"), flavour), lab.run(&format!("db-{flavour}"), flavour));
+        assert_eq!(lab.make(&request(&web, &db, 12345, Exchange)).await.verdict, PROVEN);
+        for after in (0..160).step_by(20).map(Duration::from_millis) {
+            let mut request = request(&web, &db, 12345, Exchange);
+            request.timeout = Duration::from_secs(1);
+            let _ = tokio::time::timeout(after, lab.make(&request)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_clean(&web);
+        assert_clean(&db);
+    }
+}
