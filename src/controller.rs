@@ -22,19 +22,17 @@ use tracing::Instrument;
 use crate::docker::Docker;
 use crate::docker::watch::{Event, Listing, Loss, Signal};
 use crate::metrics::{Metrics, Reconciled};
-use crate::model::assess::{Findings, Trouble};
+use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
-use crate::model::container::ContainerId;
-use crate::model::link::{EdgeKey, LinkKey, PathKey};
-use crate::model::plan::{self, Action, Plan, Planned};
-use crate::model::proof::Proof;
+use crate::model::link::EdgeKey;
+use crate::model::plan::{self, Plan, Planned};
 use crate::model::world::{Observation, Stamp, Touched, World};
 use crate::prober::{Finished, Jobs};
 use crate::queue::Queue;
 use crate::snapshot::{Readiness, Snapshot};
 use apply::{Applied, Failure, Retry};
 use paths::Paths;
-use report::Report;
+use report::{Known, Report};
 use stopwatch::Stopwatch;
 
 pub use apply::apply;
@@ -401,63 +399,6 @@ impl Controller {
             tracing::warn!("reconciles were still under way; the next start carries on where they stopped");
         }
     }
-}
-
-/// What is known besides the world.
-struct Known<'a> {
-    paths: &'a Paths,
-    troubles: &'a HashMap<EdgeKey, Trouble>,
-}
-
-/// The findings on one link.
-struct LinkFindings<'a> {
-    known: &'a Known<'a>,
-    link: &'a LinkKey,
-}
-
-impl Known<'_> {
-    fn path(
-        &self,
-        link: &LinkKey,
-        consumer: &ContainerId,
-        provider: &ContainerId,
-    ) -> Option<&paths::PathRecord> {
-        self.paths.record(&PathKey {
-            link: link.clone(),
-            consumer: consumer.clone(),
-            provider: provider.clone(),
-        })
-    }
-}
-
-impl Findings for LinkFindings<'_> {
-    fn proof(&self, consumer: &ContainerId, provider: &ContainerId) -> Option<&Proof> {
-        self.known.path(self.link, consumer, provider).map(|record| &record.proof)
-    }
-
-    fn trouble(&self, edge: &EdgeKey) -> Option<&Trouble> {
-        self.known.troubles.get(edge)
-    }
-}
-
-/// Everything that removes the networks that this instance owns, whoever needs them.
-pub fn teardown(world: &World) -> Vec<Planned> {
-    let mut actions = Vec::new();
-    for (network, _) in world.owned() {
-        let reference = plan::NetworkRef::Existing { id: network.id.clone(), name: network.name.clone() };
-        let cause = "teardown".to_owned();
-        for participant in world.participants() {
-            let container = &participant.container;
-            if container.attachment(network).is_some() {
-                let member = plan::Member { id: container.id.clone(), name: container.name.clone() };
-                let action = Action::Disconnect { network: reference.clone(), container: member };
-                actions.push(Planned { action, cause: cause.clone() });
-            }
-        }
-        let action = Action::RemoveNetwork { id: network.id.clone(), name: network.name.clone() };
-        actions.push(Planned { action, cause });
-    }
-    actions
 }
 
 fn unix_now() -> f64 {

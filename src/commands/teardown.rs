@@ -8,12 +8,13 @@ use crate::config;
 use crate::controller;
 use crate::model::labels::DEFAULT_PREFIX;
 use crate::model::owner::Owner;
+use crate::model::plan;
 use crate::model::world::{Policy, World};
 
 pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
     let docker = engine::docker(&config::host(&args.engine));
     let before = engine::world(&docker, policy(&args)).await?;
-    let actions = controller::teardown(&before);
+    let actions = plan::teardown(&before);
     let applied = controller::apply(&docker, actions).await;
     let after = engine::world(&docker, policy(&args)).await?;
     let left = names(&after);

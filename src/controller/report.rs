@@ -1,17 +1,17 @@
 //! What became of each link: one log line, one history entry and one row of the snapshot for a
 //! change, nothing for what stays as it is.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Known, LinkFindings};
-use crate::model::assess::{Assessment, assess, assess_mistake, carrier, live_paths};
+use super::paths::{PathRecord, Paths};
+use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake, carrier, live_paths};
 use crate::model::condition::{Condition, Kind, Reason, State, Status};
 use crate::model::container::{ContainerId, Network};
 use crate::model::declaration::{DeclaredLink, Mistake};
-use crate::model::link::{EdgeKey, LinkKey};
-use crate::model::proof::Standing;
+use crate::model::link::{EdgeKey, LinkKey, PathKey};
+use crate::model::proof::{Proof, Standing};
 use crate::model::subnet;
 use crate::model::world::World;
 use crate::queue::Queue;
@@ -196,6 +196,40 @@ impl Report {
             handshake_failures: 0,
             history: record.map_or(Vec::new(), |record| record.history.iter().cloned().collect()),
         }
+    }
+}
+
+/// What is known besides the world.
+pub struct Known<'a> {
+    /// What handshakes have told.
+    pub paths: &'a Paths,
+    /// Why wiring failed, by edge.
+    pub troubles: &'a HashMap<EdgeKey, Trouble>,
+}
+
+/// The findings on one link.
+struct LinkFindings<'a> {
+    known: &'a Known<'a>,
+    link: &'a LinkKey,
+}
+
+impl Known<'_> {
+    fn path(&self, link: &LinkKey, consumer: &ContainerId, provider: &ContainerId) -> Option<&PathRecord> {
+        self.paths.record(&PathKey {
+            link: link.clone(),
+            consumer: consumer.clone(),
+            provider: provider.clone(),
+        })
+    }
+}
+
+impl Findings for LinkFindings<'_> {
+    fn proof(&self, consumer: &ContainerId, provider: &ContainerId) -> Option<&Proof> {
+        self.known.path(self.link, consumer, provider).map(|record| &record.proof)
+    }
+
+    fn trouble(&self, edge: &EdgeKey) -> Option<&Trouble> {
+        self.known.troubles.get(edge)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What to do for one edge: a pure function of the world. It makes no call; each action of a plan is
 //! one engine call, and carries its cause.
 
+mod teardown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -12,6 +14,8 @@ use super::layout::{self, Spot};
 use super::link::EdgeKey;
 use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
 use super::world::{Claim, World};
+
+pub use teardown::teardown;
 
 /// What has to be done for one edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

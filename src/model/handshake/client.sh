@@ -1,23 +1,7 @@
 # Consumer side: nc talks until it ends or its time is up; a knock ends as soon as the connection is there.
 # sh -c 'eval "$TIELINE"' tieline CENTISECONDS HEX-OF-PORT talk|knock NC ARGUMENT…
-unset TIELINE
-trap : PIPE
-exec 3<&0 </dev/null
-bound=$1 hex=$2 how=$3 nc= pause=0.01 polls=0
+bound=$1 hex=$2 how=$3
 shift 3
-
-say() { printf '\ntieline: %s\n' "$*" >&2; }
-clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
-nap() {
-	sleep "$pause" 2>/dev/null || sleep 1 2>/dev/null || finish lacks sleep
-	polls=$((polls + 1))
-	[ "$polls" -lt 10 ] || pause=0.05
-}
-finish() {
-	[ -z "$nc" ] || { kill -9 "$nc"; wait "$nc"; } 2>/dev/null
-	say "$@"
-	exit 0
-}
 
 # The rows of sockets to $hex: by grep where there is one, for a table may have thousands of rows.
 rows() {

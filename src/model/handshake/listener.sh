@@ -1,27 +1,7 @@
 # Provider side: nc listens on the first port that nobody else has, until it ends or its time is up.
 # sh -c 'eval "$TIELINE"' tieline CENTISECONDS 'PORT:HEX PORT:HEX …' NC ARGUMENT…   (the port comes last)
-unset TIELINE
-trap : PIPE
-exec 3<&0 </dev/null
-bound=$1 ports=$2 nc= pause=0.01 polls=0
+bound=$1 ports=$2
 shift 2
-
-say() { printf '\ntieline: %s\n' "$*" >&2; }
-clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
-nap() {
-	sleep "$pause" 2>/dev/null || sleep 1 2>/dev/null || finish lacks sleep
-	polls=$((polls + 1))
-	[ "$polls" -lt 10 ] || pause=0.05
-}
-end() {
-	[ -z "$nc" ] || { kill -9 "$nc"; wait "$nc"; } 2>/dev/null
-	nc=
-}
-finish() {
-	end
-	say "$@"
-	exit 0
-}
 
 # The inodes of the sockets that listen on $hex. Listening sockets come first in the table.
 look() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::tool::Tool;
 
-const LISTENER: &str = include_str!("listener.sh");
-const CLIENT: &str = include_str!("client.sh");
+const LISTENER: &str = concat!(include_str!("common.sh"), include_str!("listener.sh"));
+const CLIENT: &str = concat!(include_str!("common.sh"), include_str!("client.sh"));
 const DETECT: &str = include_str!("detect.sh");
 
 /// The candidates for `nc` that are looked for, as a message names them.
