@@ -13,38 +13,48 @@ use crate::model::world::World;
 /// Containers whose wiring is being timed.
 #[derive(Debug, Default)]
 pub struct Stopwatch {
-    since: HashMap<ContainerId, (Phase, Instant)>,
+    runs: HashMap<ContainerId, Run>,
+}
+
+#[derive(Debug)]
+struct Run {
+    phase: Phase,
+    since: Instant,
+    /// Whether a link was seen to be missing: a restart of what is wired is no wiring.
+    missing: bool,
 }
 
 impl Stopwatch {
     /// Starts to time the container of an event, if it is one that wiring is timed from.
     pub fn take(&mut self, event: &Event) {
         let Some(container) = &event.container else { return };
-        match (event.kind, event.action) {
-            ("container", "create") => {
-                self.since.insert(container.clone(), (Phase::Create, event.received));
-            }
-            ("container", "start") => {
-                // What was wired while it was only created has been timed already.
-                self.since.insert(container.clone(), (Phase::Start, event.received));
-            }
+        let phase = match (event.kind, event.action) {
+            ("container", "create") => Phase::Create,
+            ("container", "start") => Phase::Start,
             ("container", "destroy") => {
-                self.since.remove(container);
+                self.runs.remove(container);
+                return;
             }
-            _ => {}
-        }
+            _ => return,
+        };
+        self.runs.insert(container.clone(), Run { phase, since: event.received, missing: false });
     }
 
     /// Stops for every container whose links are all wired, or that has none to wire now.
     pub fn check(&mut self, world: &World, metrics: &Metrics) {
-        self.since.retain(|id, (phase, since)| match state(world, id) {
+        self.runs.retain(|id, run| match state(world, id) {
             // Not looked at yet.
             None => true,
             Some(Wiring::Nothing) => false,
-            Some(Wiring::Missing) => true,
+            Some(Wiring::Missing) => {
+                run.missing = true;
+                true
+            }
             Some(Wiring::Done) => {
-                let histogram = metrics.wiring_duration_seconds.with_label_values(&[phase.as_str()]);
-                histogram.observe(since.elapsed().as_secs_f64());
+                if run.missing {
+                    let histogram = metrics.wiring_duration_seconds.with_label_values(&[run.phase.as_str()]);
+                    histogram.observe(run.since.elapsed().as_secs_f64());
+                }
                 false
             }
         });

@@ -23,8 +23,14 @@ peer() {
 	done)
 }
 
+stopped() {
+	peer
+	finish bound "$own"
+}
+
 clock || finish lacks /proc
 deadline=$((now + bound))
+watched
 case $how in
 knock) "$@" <&3 3<&- >/dev/null & ;;
 *) "$@" <&3 3<&- & ;;
@@ -36,7 +42,7 @@ while nap; kill -0 "$nc" 2>/dev/null; do
 		case $own in '' | 02) ;; *) finish open ;; esac
 	fi
 	clock
-	[ "$now" -lt "$deadline" ] || { peer; finish bound "$own"; }
+	[ "$now" -lt "$deadline" ] || stopped
 done
 wait "$nc" 2>/dev/null
 code=$? nc=

@@ -4,6 +4,11 @@ trap : PIPE
 exec 3<&0 </dev/null
 nc= pause=0.01 polls=0
 
+# From here on it can be asked to end: TERM makes it stop as if its time were up.
+watched() {
+	trap stopped TERM
+	say pid $$
+}
 say() { printf '\ntieline: %s\n' "$*" >&2; }
 clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
 nap() {

@@ -30,7 +30,7 @@ listen() {
 	nc=$!
 	while :; do
 		clock
-		[ "$now" -lt "$deadline" ] || finish bound
+		[ "$now" -lt "$deadline" ] || stopped
 		look
 		if [ -n "$inodes" ]; then
 			ours && return 0
@@ -42,8 +42,11 @@ listen() {
 	done
 }
 
+stopped() { finish bound; }
+
 clock || finish lacks /proc
 deadline=$((now + bound)) code=busy
+watched
 for pair in $ports; do
 	port=${pair%:*} hex=${pair#*:}
 	look
@@ -52,7 +55,7 @@ for pair in $ports; do
 		say ready "$port"
 		while nap; kill -0 "$nc" 2>/dev/null; do
 			clock
-			[ "$now" -lt "$deadline" ] || finish bound
+			[ "$now" -lt "$deadline" ] || stopped
 		done
 		wait "$nc" 2>/dev/null
 		code=$? nc=

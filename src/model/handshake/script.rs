@@ -8,6 +8,7 @@ use super::tool::Tool;
 const LISTENER: &str = concat!(include_str!("common.sh"), include_str!("listener.sh"));
 const CLIENT: &str = concat!(include_str!("common.sh"), include_str!("client.sh"));
 const DETECT: &str = include_str!("detect.sh");
+const STOP: &str = include_str!("stop.sh");
 
 /// The candidates for `nc` that are looked for, as a message names them.
 pub const CANDIDATES: &str = "nc, ncat, netcat, nc.openbsd, nc.traditional, busybox nc, toybox nc";
@@ -52,6 +53,11 @@ pub fn client(tool: &Tool, host: &str, port: u16, manner: Manner, bound: Duratio
     };
     let bounds = vec![centiseconds(bound), format!("{port:04X}"), manner.to_owned()];
     script(CLIENT, [bounds, tool.client(host, port)].concat())
+}
+
+/// The script that asks another one, the process `pid` in its container, to end at once.
+pub fn stop(pid: u32) -> Command {
+    script(STOP, vec![pid.to_string()])
 }
 
 /// The text goes into the environment: the engine puts the whole argv of every exec into its

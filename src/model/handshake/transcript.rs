@@ -56,6 +56,11 @@ impl Transcript {
         self.marks().iter().find_map(|mark| mark.strip_prefix("ready ")?.parse().ok())
     }
 
+    /// The script's process in its container.
+    pub fn pid(&self) -> Option<u32> {
+        self.marks().iter().find_map(|mark| mark.strip_prefix("pid ")?.parse().ok())
+    }
+
     /// How the script ended; `None` while it runs, or where it was cut off.
     pub fn end(&self) -> Option<End> {
         self.marks().iter().find_map(|mark| read_end(mark))
@@ -128,8 +133,9 @@ mod tests {
     fn a_mark_counts_once_its_line_is_whole() {
         let mut transcript = heard("\ntieline: ready 61");
         assert_eq!(transcript.ready(), None);
-        transcript.hear_stderr(b"234\n");
+        transcript.hear_stderr(b"234\ntieline: pid 7\n");
         assert_eq!(transcript.ready(), Some(61234));
+        assert_eq!(transcript.pid(), Some(7));
         assert_eq!(transcript.end(), None);
     }
 

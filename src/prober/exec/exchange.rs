@@ -15,7 +15,7 @@ use super::modes::Making;
 use super::running::Running;
 use super::{Trouble, with_complaint};
 
-/// How long the listener may take to hear what was said before the client ended.
+/// How long one side may take to hear what was said before the other ended.
 const LATE: Duration = Duration::from_millis(250);
 
 /// What both sides say.
@@ -34,7 +34,7 @@ impl Making<'_> {
         let mut listener = Running::start(self.docker, provider, command).await?;
         let attempt = self.exchange_with(&mut listener, &here).await;
         // Whatever happened: nothing of ours is left in the provider when this returns.
-        listener.finish().await;
+        listener.stop().await;
         attempt
     }
 
@@ -51,7 +51,8 @@ impl Making<'_> {
         client.say(&tokens.request.line()).await?;
         let arrived = listen(listener, &mut client, &tokens).await?;
         let rtt = start.elapsed();
-        client.finish().await;
+        listener.close().await;
+        client.stop().await;
         let exit = client.exit_code().await;
         let verdict = reading::exchange(arrived, tool.flavour, client.heard(), exit, listener.heard());
         match verdict {
@@ -109,7 +110,7 @@ async fn listen(
         tokio::select! {
             more = listener.hear(), if !listener.ended() => { more?; }
             more = client.hear(), if !client.ended() => { more?; }
-            () = sleep(LATE), if client.ended() => return Ok(arrived),
+            () = sleep(LATE), if client.ended() || listener.ended() => return Ok(arrived),
         }
     }
 }

@@ -1,15 +1,23 @@
 //! A script that runs in a container, and what it has said so far.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use crate::docker::Docker;
 use crate::docker::exec::{Output, Process};
-use crate::model::handshake::script::Command;
+use crate::model::handshake::script::{self, Command};
 use crate::model::handshake::transcript::Transcript;
 
 use super::super::Side;
 use super::Trouble;
 
+/// How long a script may take to end by itself once its stdin is closed.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// A script in a container.
 pub(super) struct Running<'a> {
+    docker: Docker,
     side: &'a Side,
     process: Process,
     heard: Transcript,
@@ -20,7 +28,7 @@ impl<'a> Running<'a> {
     pub async fn start(docker: &Docker, side: &'a Side, command: Command) -> Result<Self, Trouble> {
         let started = docker.exec(&side.id, command.argv, command.env).await;
         let process = started.map_err(|error| Trouble::of(&error, side))?;
-        Ok(Self { side, process, heard: Transcript::default(), ended: false })
+        Ok(Self { docker: docker.clone(), side, process, heard: Transcript::default(), ended: false })
     }
 
     pub fn side(&self) -> &'a Side {
@@ -52,11 +60,30 @@ impl<'a> Running<'a> {
         Ok(!self.ended)
     }
 
+    /// Closes its stdin, by which an `nc` that is connected ends by itself.
+    pub async fn close(&mut self) {
+        self.process.close_stdin().await;
+    }
+
     /// Lets it end: closes its stdin and waits until it has gone.
     pub async fn finish(&mut self) {
-        self.process.close_stdin().await;
+        self.close().await;
         // Where the stream breaks there is nothing to wait for; the script ends by its own bound.
         while !self.ended && matches!(self.hear().await, Ok(true)) {}
+    }
+
+    /// Makes it end: an `nc` that is not connected does not notice that its stdin was closed, and
+    /// would go on until its script's bound.
+    pub async fn stop(&mut self) {
+        if timeout(GRACE, self.finish()).await.is_ok() {
+            return;
+        }
+        if let Some(pid) = self.heard.pid()
+            && let Ok(mut stopper) = Self::start(&self.docker, self.side, script::stop(pid)).await
+        {
+            Box::pin(stopper.finish()).await;
+        }
+        self.finish().await;
     }
 
     /// The exit code of the script, asked for only where the script itself did not say how it ended.
