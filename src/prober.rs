@@ -278,3 +278,6 @@ fn turn(request: &Request) -> Option<(ContainerId, u16)> {
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests;

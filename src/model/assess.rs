@@ -288,3 +288,6 @@ fn state_at(hurdle: &Condition) -> State {
         (Kind::Ready, _) => State::Ready,
     }
 }
+
+#[cfg(test)]
+mod tests;

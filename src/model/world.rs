@@ -158,7 +158,8 @@ impl World {
                 }
                 Observation::ContainerGone(id) => {
                     let before = self.edges_attached(&id);
-                    if forget(&mut self.participants, &id, at) {
+                    if self.participants.get(&id).is_some_and(|seen| seen.at <= at) {
+                        self.participants.remove(&id);
                         touched.edges.extend(before);
                         touched.changes += 1;
                         containers.insert(id.clone());
@@ -172,10 +173,9 @@ impl World {
                     }
                 }
                 Observation::NetworkGone(id) => {
-                    let edge = self.edge_of(&id);
-                    if forget(&mut self.networks, &id, at) {
-                        self.index_networks();
-                        touched.edges.extend(edge);
+                    if self.networks.get(&id).is_some_and(|seen| seen.at <= at) {
+                        touched.edges.extend(self.disown(&id));
+                        self.networks.remove(&id);
                         touched.changes += 1;
                         touched.freed = true;
                     }
@@ -280,24 +280,24 @@ impl World {
         }
         let changed = known.is_none_or(|seen| seen.thing != network);
         let id = network.id.clone();
-        self.networks.insert(id.clone(), Seen { at, thing: network });
-        if changed {
-            self.index_networks();
+        self.disown(&id);
+        let edge = self.policy.owner.edge_of(&network);
+        if let Some(edge) = &edge {
+            self.owned.entry(edge.clone()).or_default().insert(id.clone());
         }
-        changed.then(|| self.edge_of(&id))
+        self.networks.insert(id, Seen { at, thing: network });
+        changed.then_some(edge)
     }
 
-    fn edge_of(&self, id: &NetworkId) -> Option<EdgeKey> {
-        self.policy.owner.edge_of(&self.networks.get(id)?.thing)
-    }
-
-    fn index_networks(&mut self) {
-        self.owned.clear();
-        for (id, seen) in &self.networks {
-            if let Some(edge) = self.policy.owner.edge_of(&seen.thing) {
-                self.owned.entry(edge).or_default().insert(id.clone());
-            }
+    /// Takes a network out of the index of those that are ours, and says which edge it carries.
+    fn disown(&mut self, id: &NetworkId) -> Option<EdgeKey> {
+        let edge = self.policy.owner.edge_of(&self.networks.get(id)?.thing)?;
+        let ids = self.owned.get_mut(&edge)?;
+        ids.remove(id);
+        if ids.is_empty() {
+            self.owned.remove(&edge);
         }
+        Some(edge)
     }
 
     /// The edges whose networks this container is on, whether it declares them or not.
@@ -330,9 +330,5 @@ impl World {
     }
 }
 
-fn forget<K: Ord, T>(things: &mut BTreeMap<K, Seen<T>>, id: &K, at: Stamp) -> bool {
-    match things.get(id) {
-        Some(seen) if seen.at <= at => things.remove(id).is_some(),
-        _ => false,
-    }
-}
+#[cfg(test)]
+mod tests;

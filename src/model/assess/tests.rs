@@ -1,0 +1,162 @@
+//! From situations to states: one table.
+
+use std::collections::HashMap;
+
+use super::super::container::{ContainerId, NetworkMode, RunState};
+use super::super::handshake::{FailReason, InconclusiveReason, Verdict};
+use super::super::lab::Lab;
+use super::super::proof::Proof;
+use super::*;
+
+#[derive(Default)]
+struct Told {
+    proofs: HashMap<(ContainerId, ContainerId), Proof>,
+    trouble: Option<Trouble>,
+}
+
+impl Findings for Told {
+    fn proof(&self, consumer: &ContainerId, provider: &ContainerId) -> Option<&Proof> {
+        self.proofs.get(&(consumer.clone(), provider.clone()))
+    }
+
+    fn trouble(&self, _: &EdgeKey) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+}
+
+struct Situation {
+    lab: Lab,
+    told: Told,
+    app1: ContainerId,
+    app2: ContainerId,
+}
+
+impl Situation {
+    fn new(handshake: &str) -> Self {
+        let mut lab = Lab::default();
+        let app1 = lab.run("app1", &[]);
+        let app2 = lab.run("app2", &[("tieline.link.x", "app1:80"), ("tieline.link.x.handshake", handshake)]);
+        lab.carry_out(false);
+        Self { lab, told: Told::default(), app1, app2 }
+    }
+
+    fn told(mut self, verdict: Verdict) -> Self {
+        let mut proof = Proof::default();
+        proof.take(verdict, "words");
+        proof.take(verdict, "words");
+        self.told.proofs.insert((self.app2.clone(), self.app1.clone()), proof);
+        self
+    }
+
+    fn is(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn assess(&self) -> Assessment {
+        let link = self.lab.world.declaration().links.values().next().unwrap();
+        assess(&self.lab.world, link, &self.told)
+    }
+}
+
+fn stop(situation: &mut Situation, state: RunState) {
+    let id = situation.app1.clone();
+    situation.lab.change(&id, |container| container.state = state);
+}
+
+#[test]
+fn every_situation_has_its_state_and_reason() {
+    const PASSED: Verdict = Verdict::Pass { listening: None };
+    const OPEN: Verdict = Verdict::Pass { listening: Some(true) };
+    const SILENT: Verdict = Verdict::Pass { listening: Some(false) };
+    let table = [
+        ("wired only", Situation::new("auto"), State::Verifying, "NotYetProven"),
+        ("open", Situation::new("auto").told(OPEN), State::Ready, "Ready"),
+        ("silent", Situation::new("auto").told(SILENT), State::NoListener, "NoListener"),
+        ("exchanged", Situation::new("exchange").told(PASSED), State::Ready, "Ready"),
+        (
+            "failed",
+            Situation::new("exchange").told(Verdict::Fail(FailReason::Timeout)),
+            State::Unreachable,
+            "Timeout",
+        ),
+        (
+            "no tool",
+            Situation::new("auto").told(Verdict::Inconclusive(InconclusiveReason::NoNetcat)),
+            State::Unknown,
+            "NoNetcat",
+        ),
+        ("none", Situation::new("none"), State::Unknown, "HandshakeNone"),
+        (
+            "stopped",
+            Situation::new("auto").told(OPEN).is(|s| stop(s, RunState::Exited)),
+            State::Pending,
+            "ProviderNotRunning",
+        ),
+        (
+            "paused",
+            Situation::new("auto").told(OPEN).is(|s| stop(s, RunState::Paused)),
+            State::Unknown,
+            "ContainerPaused",
+        ),
+        (
+            "gone",
+            Situation::new("auto").is(|s| s.lab.remove(&s.app1.clone())),
+            State::Pending,
+            "ProviderNotFound",
+        ),
+        (
+            "detached",
+            Situation::new("auto")
+                .told(OPEN)
+                .is(|s| s.lab.change(&s.app1.clone(), |c| c.attachments.clear())),
+            State::Wiring,
+            "InProgress",
+        ),
+        (
+            "refused by the engine",
+            Situation::new("auto").is(|s| {
+                s.lab.change(&s.app1.clone(), |c| c.attachments.clear());
+                let message = "no".to_owned();
+                s.told.trouble = Some(Trouble { reason: Reason::ConnectFailed, message });
+            }),
+            State::Wiring,
+            "ConnectFailed",
+        ),
+        (
+            "host",
+            Situation::new("auto").is(|s| s.lab.change(&s.app1.clone(), |c| c.mode = NetworkMode::Host)),
+            State::Wiring,
+            "HostNetworkMode",
+        ),
+    ];
+    for (what, situation, state, reason) in table {
+        let assessment = situation.assess();
+        let ready = assessment.conditions.last().unwrap();
+        assert_eq!((assessment.state, ready.reason.as_str()), (state, reason), "{what}");
+        assert_eq!(assessment.conditions.len(), 6, "{what}");
+        assert_eq!(ready.status == Status::True, state == State::Ready, "{what}");
+        assert_eq!(assessment.message.is_empty(), state == State::Ready, "{what} says what is the matter");
+    }
+}
+
+#[test]
+fn one_bad_path_is_enough_and_one_that_waits_hides_no_other() {
+    let mut lab = Lab::default();
+    let provider = lab.run("db", &[]);
+    let consumers: Vec<ContainerId> =
+        (1..=3).map(|n| lab.run_service("shop/web", n, &[("tieline.link.db", "db:1")])).collect();
+    lab.carry_out(false);
+    let mut told = Told::default();
+    let mut tell = |n: usize, verdict| {
+        let mut proof = Proof::default();
+        proof.take(verdict, "");
+        proof.take(verdict, "");
+        told.proofs.insert((consumers[n].clone(), provider.clone()), proof);
+        let link = lab.world.declaration().links.values().next().unwrap();
+        assess(&lab.world, link, &told).state
+    };
+    assert_eq!(tell(0, Verdict::Pass { listening: Some(true) }), State::Verifying);
+    assert_eq!(tell(1, Verdict::Inconclusive(InconclusiveReason::NoShell)), State::Unknown);
+    assert_eq!(tell(2, Verdict::Fail(FailReason::Refused)), State::Unreachable);
+}
