@@ -5,6 +5,7 @@ mod client;
 mod describe;
 mod engine;
 mod healthcheck;
+mod output;
 mod plan;
 mod run;
 mod status;
@@ -32,6 +33,9 @@ pub enum Error {
     /// The controller cannot be reached.
     #[error("{0}")]
     Controller(String),
+    /// Nobody reads what is printed any more.
+    #[error("nobody reads the output any more")]
+    Closed,
     /// Something else went wrong.
     #[error("{0}")]
     Other(String),
@@ -42,6 +46,8 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Self::Engine(_) | Self::Controller(_) => 3,
+            // As the shell counts a program that SIGPIPE ended.
+            Self::Closed => 141,
             Self::Other(_) => 1,
         }
     }

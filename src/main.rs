@@ -13,7 +13,9 @@ fn main() -> ExitCode {
         Ok(Ok(Exit::Yes)) => ExitCode::SUCCESS,
         Ok(Ok(Exit::No)) => ExitCode::from(1),
         Ok(Err(error)) => {
-            eprintln!("tieline: {error}");
+            if !matches!(error, commands::Error::Closed) {
+                eprintln!("tieline: {error}");
+            }
             ExitCode::from(error.code())
         }
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::client::Client;
-use super::{Error, Exit, style};
+use super::{Error, Exit, output, style};
 use crate::cli::{DescribeArgs, Output};
 use crate::snapshot::{LinkStatus, PathStatus};
 
@@ -18,8 +18,8 @@ pub(super) async fn run(args: DescribeArgs) -> Result<Exit, Error> {
         return Err(Error::Other(format!("there is no link {consumer}/{name}; the links are: {known}")));
     };
     match args.output {
-        Output::Json => println!("{body}"),
-        Output::Text => print!("{}", render(&link)),
+        Output::Json => output::println(&body)?,
+        Output::Text => output::print(&render(&link))?,
     }
     Ok(if link.state == "Ready" { Exit::Yes } else { Exit::No })
 }

@@ -3,11 +3,11 @@
 use hyper::StatusCode;
 
 use super::client::Client;
-use super::{Error, Exit};
+use super::{Error, Exit, output};
 use crate::cli::ServerArgs;
 
 pub(super) async fn run(args: ServerArgs) -> Result<Exit, Error> {
     let answer = Client::new(&args.server).get("/healthz").await?;
-    print!("{}", answer.body);
+    output::print(&answer.body)?;
     Ok(if answer.status == StatusCode::OK { Exit::Yes } else { Exit::No })
 }

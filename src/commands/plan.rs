@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Error, Exit, engine};
+use super::{Error, Exit, engine, output};
 use crate::cli::{Output, PlanArgs};
 use crate::config;
 use crate::model::link::EdgeKey;
@@ -16,8 +16,8 @@ pub(super) async fn run(args: PlanArgs) -> Result<Exit, Error> {
     let world = engine::world(&docker, config::policy(&args.engine, &args.policy)).await?;
     let plans = plans(world);
     match args.output {
-        Output::Text => print_text(&plans),
-        Output::Json => print_json(&plans),
+        Output::Text => print_text(&plans)?,
+        Output::Json => print_json(&plans)?,
     }
     let stuck = plans.iter().any(|(_, plan)| plan.blocked.is_some());
     Ok(if stuck { Exit::No } else { Exit::Yes })
@@ -42,16 +42,16 @@ fn plans(mut world: World) -> Vec<(EdgeKey, Plan)> {
         .collect()
 }
 
-fn print_text(plans: &[(EdgeKey, Plan)]) {
+fn print_text(plans: &[(EdgeKey, Plan)]) -> Result<(), Error> {
     let text: String = plans.iter().map(|(_, plan)| plan.to_string()).collect();
     if text.is_empty() {
-        println!("nothing to do: the engine holds what the labels declare");
+        output::println("nothing to do: the engine holds what the labels declare")
     } else {
-        print!("{text}");
+        output::print(&text)
     }
 }
 
-fn print_json(plans: &[(EdgeKey, Plan)]) {
+fn print_json(plans: &[(EdgeKey, Plan)]) -> Result<(), Error> {
     let rows: Vec<serde_json::Value> = plans
         .iter()
         .flat_map(|(edge, plan)| {
@@ -76,5 +76,5 @@ fn print_json(plans: &[(EdgeKey, Plan)]) {
                 .collect::<Vec<_>>()
         })
         .collect();
-    println!("{}", serde_json::Value::from(rows));
+    output::println(&serde_json::Value::from(rows).to_string())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::{Error, Exit, style, table};
+use super::{Error, Exit, output, style, table};
 use crate::cli::{Output, StatusArgs};
 use crate::snapshot::LinkStatus;
 
@@ -23,15 +23,15 @@ pub(super) async fn run(args: StatusArgs) -> Result<Exit, Error> {
     } else {
         let (links, body) = client.links().await?;
         warn_if_not_ready(&client).await?;
-        print(&links, &body, args.output);
+        print(&links, &body, args.output)?;
         Ok(if links.iter().all(is_fine) { Exit::Yes } else { Exit::No })
     }
 }
 
-fn print(links: &[LinkStatus], body: &str, output: Output) {
-    match output {
-        Output::Text => print!("{}", table::render(links, style::colours())),
-        Output::Json => println!("{body}"),
+fn print(links: &[LinkStatus], body: &str, format: Output) -> Result<(), Error> {
+    match format {
+        Output::Text => output::print(&table::render(links, style::colours())),
+        Output::Json => output::println(body),
     }
 }
 
@@ -43,22 +43,21 @@ async fn warn_if_not_ready(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-async fn watch(client: &Client, output: Output) -> Result<Exit, Error> {
+async fn watch(client: &Client, format: Output) -> Result<Exit, Error> {
     let mut last = None;
     loop {
         let (links, body) = client.links().await?;
         let table = table::render(&links, style::colours());
         // On a terminal the ages go on; elsewhere only what changed is news.
-        if style::colours() && output == Output::Text {
-            print!("{CLEAR}{table}");
-            std::io::Write::flush(&mut std::io::stdout()).map_err(|error| Error::Other(error.to_string()))?;
+        if style::colours() && format == Output::Text {
+            output::print(&format!("{CLEAR}{table}"))?;
         } else {
             let states: Vec<_> = links
                 .iter()
                 .map(|l| (l.consumer.clone(), l.name.clone(), l.state.clone(), l.proven(), l.message.clone()))
                 .collect();
             if last.as_ref() != Some(&states) {
-                print(&links, &body, output);
+                print(&links, &body, format)?;
                 last = Some(states);
             }
         }
@@ -66,18 +65,18 @@ async fn watch(client: &Client, output: Output) -> Result<Exit, Error> {
     }
 }
 
-async fn wait(client: &Client, timeout: Duration, output: Output) -> Result<Exit, Error> {
+async fn wait(client: &Client, timeout: Duration, format: Output) -> Result<Exit, Error> {
     let end = Instant::now() + timeout;
     loop {
         let found = look(client).await;
         let late = Instant::now() >= end;
         match found {
             Ok((links, body)) if links.iter().all(is_fine) => {
-                print(&links, &body, output);
+                print(&links, &body, format)?;
                 return Ok(Exit::Yes);
             }
             Ok((links, body)) if late => {
-                print(&links, &body, output);
+                print(&links, &body, format)?;
                 complain(&links, timeout);
                 return Ok(Exit::No);
             }

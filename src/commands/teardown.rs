@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Error, Exit, engine};
+use super::{Error, Exit, engine, output};
 use crate::cli::{Output, TeardownArgs};
 use crate::config;
 use crate::controller;
@@ -20,8 +20,8 @@ pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
     let left = names(&after);
     let removed: Vec<String> = names(&before).into_iter().filter(|name| !left.contains(name)).collect();
     match args.output {
-        Output::Json => println!("{}", json!({ "removed": removed, "left": left })),
-        Output::Text => print_text(&removed, &args.engine.instance),
+        Output::Json => output::println(&json!({ "removed": removed, "left": left }).to_string())?,
+        Output::Text => output::print(&text(&removed, &args.engine.instance))?,
     }
     if left.is_empty() {
         return Ok(Exit::Yes);
@@ -34,13 +34,11 @@ pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
     Ok(Exit::No)
 }
 
-fn print_text(removed: &[String], instance: &str) {
-    for name in removed {
-        println!("removed network {name}");
-    }
+fn text(removed: &[String], instance: &str) -> String {
     if removed.is_empty() {
-        println!("nothing to remove: instance {instance} owns no network");
+        return format!("nothing to remove: instance {instance} owns no network\n");
     }
+    removed.iter().map(|name| format!("removed network {name}\n")).collect()
 }
 
 /// Labels do not matter here: every network that is ours goes.
