@@ -19,7 +19,7 @@ pub fn print(text: &str) -> Result<(), Error> {
 /// Writes `text` and ends the line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn println(text: &str) -> Result<(), Error> {
     print(&format!("{text}\n"))
 }
