@@ -63,8 +63,9 @@ impl Lab {
 
     fn clear(&self) {
         let filter = format!("name=^{}-", self.name);
-        for id in cli(&["ps", "-aq", "-f", &filter]).lines() {
-            cli(&["rm", "-f", id]);
+        let containers = cli(&["ps", "-aq", "-f", &filter]);
+        if !containers.is_empty() {
+            cli(&[vec!["rm", "-f"], containers.lines().collect()].concat());
         }
         let filter = format!("name=^{}$", self.name);
         for id in cli(&["network", "ls", "-q", "-f", &filter]).lines() {

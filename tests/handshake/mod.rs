@@ -14,14 +14,19 @@ const PROVEN: Verdict = Verdict::Pass { listening: None };
 const LISTENING: Verdict = Verdict::Pass { listening: Some(true) };
 const NO_LISTENER: Verdict = Verdict::Pass { listening: Some(false) };
 
-fn all_flavours(lab: &Lab) -> Vec<Side> {
-    FLAVOURS.iter().map(|image| lab.run(image, image)).collect()
+fn all_flavours(lab: &Lab, options: &[&str]) -> Vec<Side> {
+    FLAVOURS.iter().map(|image| lab.run_with(image, image, options)).collect()
+}
+
+/// Each side with the next, so that each is consumer once and provider once.
+fn ring(sides: &[Side]) -> impl Iterator<Item = (&Side, &Side)> {
+    sides.iter().zip(sides.iter().cycle().skip(1))
 }
 
 #[tokio::test]
 async fn every_flavour_exchanges_tokens_with_every_other() {
     let lab = Lab::new("pairs");
-    let sides = all_flavours(&lab);
+    let sides = all_flavours(&lab, &[]);
     for (port, provider) in (12000..).zip(&sides) {
         for consumer in sides.iter().filter(|consumer| consumer.id != provider.id) {
             let attempt = lab.make(&request(consumer, provider, port, Exchange)).await;
@@ -39,7 +44,7 @@ async fn every_flavour_exchanges_tokens_with_every_other() {
 #[tokio::test]
 async fn every_flavour_tells_silence_from_refusal() {
     let lab = Lab::new("connect");
-    let (db, sides) = (lab.run("db", "ncat"), all_flavours(&lab));
+    let (db, sides) = (lab.run("db", "ncat"), all_flavours(&lab, &[]));
     // Two listeners with a person's patience: one never says a word, one hangs up at once.
     spawn(&db, "sleep 1000 | ncat -lk 7001");
     spawn(&db, "ncat -lk 7002 -c true");
@@ -63,15 +68,14 @@ async fn every_flavour_tells_silence_from_refusal() {
 #[tokio::test]
 async fn every_flavour_tells_an_unknown_name_from_no_answer() {
     let lab = Lab::new("lost");
-    let (db, sides) = (lab.run("db", "busybox"), all_flavours(&lab));
+    let (db, sides) = (lab.run("db", "busybox"), all_flavours(&lab, &[]));
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = cli(&["inspect", "-f", format, &db.name]);
+    let nobody_s = format!("{}.250", address.rsplit_once('.').unwrap().0);
     for side in &sides {
-        // Where packets to 10.99.0.9 go, nobody answers.
-        let gateway =
-            cli(&["inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &db.name]);
-        let network = gateway.rsplit_once('.').unwrap().0.to_owned();
         for (host, reasons) in [
             ("no.such.name".to_owned(), [FailReason::NameNotResolved; 2]),
-            (format!("{network}.250"), [FailReason::NoRoute, FailReason::Timeout]),
+            (nobody_s.clone(), [FailReason::NoRoute, FailReason::Timeout]),
         ] {
             let mut request = request(side, &db, 7001, Auto);
             (request.host, request.timeout) = (host, Duration::from_secs(2));
@@ -89,26 +93,24 @@ async fn every_flavour_tells_an_unknown_name_from_no_answer() {
 #[tokio::test]
 async fn somebody_s_listener_keeps_its_port_and_gets_its_message() {
     let lab = Lab::new("person");
-    for flavour in FLAVOURS {
-        let (web, db) =
-            (lab.run(&format!("web-{flavour}"), "busybox"), lab.run(&format!("db-{flavour}"), flavour));
+    let (web, sides) = (lab.run("web", "busybox"), all_flavours(&lab, &[]));
+    for (flavour, db) in FLAVOURS.into_iter().zip(&sides) {
         let listen = match flavour {
             "openbsd" => "nc -l 12345",
             "ncat" => "ncat -l 12345",
             "minimal" => "nc.openbsd -l 12345",
             _ => "nc -l -p 12345",
         };
-        spawn(&db, &format!("sleep 1000 | {listen} > /tmp/heard"));
-        wait_for_listener(&db, 12345);
-        let attempt = lab.make(&request(&web, &db, 12345, Exchange)).await;
+        spawn(db, &format!("sleep 1000 | {listen} > /tmp/heard"));
+        wait_for_listener(db, 12345);
+        let attempt = lab.make(&request(&web, db, 12345, Exchange)).await;
         assert_eq!(attempt.verdict, PROVEN, "{flavour}: {}", attempt.message);
         output(
             &web,
             &format!("echo hello app1 | nc {} 12345 & sleep 0.2; kill $! 2>/dev/null; wait", db.name),
         );
-        eventually("the message", || {
-            output(&db, "while read l; do echo $l; done < /tmp/heard") == "hello app1"
-        });
+        let heard = || output(db, "while read -r line; do echo $line; done < /tmp/heard");
+        eventually("the message", || heard() == "hello app1");
         assert_clean(&web);
     }
 }
@@ -116,23 +118,15 @@ async fn somebody_s_listener_keeps_its_port_and_gets_its_message() {
 #[tokio::test]
 async fn a_user_without_the_right_to_a_port_proves_the_path_on_another() {
     let lab = Lab::new("user");
-    let options = [
-        "--user",
-        "1000:1000",
-        "--cap-drop",
-        "ALL",
-        "--read-only",
-        "--sysctl",
-        "net.ipv4.ip_unprivileged_port_start=1024",
-    ];
-    for flavour in FLAVOURS {
-        let web = lab.run_with(&format!("web-{flavour}"), flavour, &options);
-        let db = lab.run_with(&format!("db-{flavour}"), flavour, &options);
-        let attempt = lab.make(&request(&web, &db, 80, Exchange)).await;
-        assert_eq!(attempt.verdict, PROVEN, "{flavour}: {}", attempt.message);
-        assert_clean(&web);
-        assert_clean(&db);
+    let low_ports_are_root_s = "net.ipv4.ip_unprivileged_port_start=1024";
+    let nobody =
+        ["--user", "1000:1000", "--cap-drop", "ALL", "--read-only", "--sysctl", low_ports_are_root_s];
+    let sides = all_flavours(&lab, &nobody);
+    for (consumer, provider) in ring(&sides) {
+        let attempt = lab.make(&request(consumer, provider, 80, Exchange)).await;
+        assert_eq!(attempt.verdict, PROVEN, "{}: {}", provider.name, attempt.message);
     }
+    sides.iter().for_each(assert_clean);
 }
 
 #[tokio::test]
@@ -169,17 +163,15 @@ async fn what_cannot_be_probed_is_inconclusive() {
 #[tokio::test]
 async fn an_abandoned_handshake_leaves_nothing() {
     let lab = Lab::new("abandoned");
-    for flavour in FLAVOURS {
-        let (web, db) =
-            (lab.run(&format!("web-{flavour}"), flavour), lab.run(&format!("db-{flavour}"), flavour));
-        assert_eq!(lab.make(&request(&web, &db, 12345, Exchange)).await.verdict, PROVEN);
+    let sides = all_flavours(&lab, &[]);
+    for (consumer, provider) in ring(&sides) {
+        let mut request = request(consumer, provider, 12345, Exchange);
+        assert_eq!(lab.make(&request).await.verdict, PROVEN);
+        request.timeout = Duration::from_secs(1);
         for after in (0..160).step_by(20).map(Duration::from_millis) {
-            let mut request = request(&web, &db, 12345, Exchange);
-            request.timeout = Duration::from_secs(1);
             let _ = tokio::time::timeout(after, lab.make(&request)).await;
         }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        assert_clean(&web);
-        assert_clean(&db);
     }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    sides.iter().for_each(assert_clean);
 }

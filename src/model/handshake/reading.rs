@@ -73,7 +73,11 @@ fn connection(flavour: Flavour, client: &Transcript, exit: Option<i64>) -> Conne
     match client.end() {
         Some(End::Open | End::Exit(0) | End::Bound(Socket::Connected)) => Connection::Made,
         Some(End::Bound(Socket::Connecting)) => Connection::Failed(FailReason::Timeout),
-        Some(End::Bound(Socket::Missing)) => Connection::Failed(FailReason::NameNotResolved),
+        // Where the socket cannot be seen, the word of a flavour that tells is good enough.
+        Some(End::Bound(Socket::Missing)) => match Complaint::of(&client.complaint()) {
+            Some(Complaint::Connected) => Connection::Made,
+            _ => Connection::Failed(FailReason::NameNotResolved),
+        },
         Some(End::Exit(126 | 127)) => Connection::Unknown(InconclusiveReason::NoNetcat),
         Some(End::Exit(_)) => complained(flavour, &client.complaint()),
         Some(End::Lacks(_)) => Connection::Unknown(InconclusiveReason::Unsupported),
@@ -143,7 +147,7 @@ enum Complaint {
 
 impl Complaint {
     /// The texts of all flavours in the C locale; the first that matches wins.
-    const TEXTS: [(&str, Self); 22] = [
+    const TEXTS: [(&str, Self); 24] = [
         ("bad address", Self::Name),
         ("getaddrinfo for host", Self::Name),
         ("forward host lookup failed", Self::Name),
@@ -165,7 +169,9 @@ impl Complaint {
         ("not found", Self::NoTool),
         ("nvalid option", Self::NoTool),
         ("nknown option", Self::NoTool),
+        ("(see \"nc --help\")", Self::NoTool),
         ("succeeded!", Self::Connected),
+        (") open", Self::Connected),
     ];
 
     fn of(text: &str) -> Option<Self> {
@@ -306,7 +312,11 @@ mod tests {
 
     #[test]
     fn a_tool_of_another_kind_is_no_refusal() {
-        for stderr in ["nc: invalid option -- 'z'", "nc: Unknown option 'z' (see \"nc --help\")"] {
+        for stderr in [
+            "nc: invalid option -- 'z'",
+            "nc: Unknown option 'z' (see \"nc --help\")",
+            "nc: -q < 1 (see \"nc --help\")",
+        ] {
             let unsupported = Connection::Unknown(InconclusiveReason::Unsupported);
             assert_eq!(exited(Flavour::BusyboxTiny, stderr), unsupported, "{stderr}");
         }
@@ -319,6 +329,10 @@ mod tests {
         assert_eq!(at("bound"), Connection::Failed(FailReason::NameNotResolved));
         assert_eq!(at("bound 02"), Connection::Failed(FailReason::Timeout));
         assert_eq!(at("bound 01"), Connection::Made);
+        for stderr in ["Connection to db 80 port [tcp/*] succeeded!", "127.0.0.1 (127.0.0.1:80) open"] {
+            let unseen = connection(Flavour::OpenBsd, &ended(stderr, "bound"), Some(0));
+            assert_eq!(unseen, Connection::Made, "{stderr}");
+        }
     }
 
     #[test]

@@ -69,8 +69,11 @@ impl Transcript {
     /// What `nc` itself said, on one line.
     pub fn complaint(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(MARK));
-        excerpt(lines.collect::<Vec<_>>().join("; ").as_bytes())
+        let own = |line: &&str| !line.is_empty() && !line.starts_with(MARK);
+        let mut lines: Vec<_> = text.lines().map(str::trim).filter(own).collect();
+        // A listener says the same of each port.
+        lines.dedup();
+        excerpt(lines.join("; ").as_bytes())
     }
 
     /// The script's own lines, without the mark. A line counts once it is whole.
