@@ -148,14 +148,16 @@ fn job(
         provider_started: provider.started.clone(),
         network: network.id.clone(),
         address: provider.attachment(network).and_then(|attachment| attachment.address),
+        port: link.link.target.endpoint.port()?,
+        handshake: link.link.handshake,
     };
     let request = Request {
         consumer: side(consumer),
         provider: side(provider),
         // The container's own name, since service names and link names are those of all replicas.
         host: provider.name.clone(),
-        port: link.link.target.endpoint.port()?,
-        mode: link.link.handshake,
+        port: generation.port,
+        mode: generation.handshake,
         timeout: link.link.timeout.unwrap_or(defaults.timeout),
     };
     Some(Job { generation, request, interval: link.link.interval.unwrap_or(defaults.interval) })

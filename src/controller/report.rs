@@ -53,7 +53,7 @@ impl Report {
         let mut names: BTreeSet<LinkKey> = declaration.links.keys().cloned().collect();
         for mistake in &declaration.errors {
             let key = unused(&mistake.link, &mut names);
-            let assessment = assess_mistake(&mistake.container, &mistake.error);
+            let assessment = assess_mistake(mistake);
             let conditions = self.record(&key, "", &assessment, now);
             rows.push(self.mistake_row(&key, mistake, assessment, conditions));
         }

@@ -2,9 +2,8 @@
 
 use super::condition::{Condition, Kind, Reason, State, Status};
 use super::container::{Container, ContainerId, Network, NetworkMode, RunState};
-use super::declaration::{DeclaredLink, Pair};
+use super::declaration::{DeclaredLink, Mistake, Pair};
 use super::handshake::InconclusiveReason;
-use super::labels::LabelError;
 use super::layout;
 use super::link::{EdgeKey, Endpoint, Handshake};
 use super::proof::{Proof, Standing};
@@ -53,9 +52,10 @@ pub fn carrier<'w>(world: &'w World, edge: &EdgeKey, ends: &Ends) -> Option<&'w 
 }
 
 /// Assesses a label that cannot be read.
-pub fn assess_mistake(container: &str, error: &LabelError) -> Assessment {
-    let message = format!("{container}: {error}");
-    let accepted = condition(Kind::Accepted, Status::False, Reason::Label(error.problem), message);
+pub fn assess_mistake(mistake: &Mistake) -> Assessment {
+    let message = format!("{}: {}", mistake.containers.join(", "), mistake.error);
+    let reason = Reason::Label(mistake.error.problem);
+    let accepted = condition(Kind::Accepted, Status::False, reason, message);
     finish(vec![accepted], Handshake::Auto)
 }
 

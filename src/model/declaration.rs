@@ -45,13 +45,24 @@ pub struct Declaration {
     pub edges: BTreeMap<EdgeKey, Edge>,
 }
 
+impl Declaration {
+    fn note(&mut self, at: &Participant, error: LabelError) {
+        let link = LinkKey { consumer: at.workload.clone(), name: error.link.clone() };
+        let container = at.container.name.clone();
+        match self.errors.iter_mut().find(|known| known.link == link && known.error == error) {
+            Some(known) => known.containers.push(container),
+            None => self.errors.push(Mistake { link, containers: vec![container], error }),
+        }
+    }
+}
+
 /// A label that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The link that it spoils; the name is the label's where no link is meant.
     pub link: LinkKey,
-    /// The container that carries the label.
-    pub container: String,
+    /// The containers that carry the label: replicas of one workload make the same mistake.
+    pub containers: Vec<String>,
     /// What is wrong and what would be right.
     pub error: LabelError,
 }
@@ -123,7 +134,7 @@ impl<'a> Reader<'a> {
         by_age.sort_by(|a, b| (&a.container.created, a.id()).cmp(&(&b.container.created, b.id())));
         for consumer in by_age {
             for error in &consumer.declared.errors {
-                declaration.errors.push(mistake(consumer, error.clone()));
+                declaration.note(consumer, error.clone());
             }
             for link in &consumer.declared.links {
                 self.read_link(consumer, link, &mut declaration);
@@ -136,9 +147,7 @@ impl<'a> Reader<'a> {
         let selector = &link.target.selector;
         let found = self.index.select(consumer, selector);
         if found.iter().any(|provider| provider.workload == consumer.workload) {
-            declaration
-                .errors
-                .push(mistake(consumer, LabelError::self_link(&self.policy.label_prefix, link)));
+            declaration.note(consumer, LabelError::self_link(&self.policy.label_prefix, link));
             return;
         }
         let key = LinkKey { consumer: consumer.workload.clone(), name: link.name.clone() };
@@ -197,14 +206,6 @@ impl<'a> Reader<'a> {
             }
             Topology::Shared => EdgeKey::Shared { provider: provider.workload.clone() },
         }
-    }
-}
-
-fn mistake(container: &Participant, error: LabelError) -> Mistake {
-    Mistake {
-        link: LinkKey { consumer: container.workload.clone(), name: error.link.clone() },
-        container: container.container.name.clone(),
-        error,
     }
 }
 
@@ -272,7 +273,7 @@ impl<'a> Index<'a> {
 }
 
 /// A container on its way out can neither be started nor connected any more.
-fn is_leaving(container: &Container) -> bool {
+pub fn is_leaving(container: &Container) -> bool {
     matches!(container.state, RunState::Removing | RunState::Dead)
 }
 

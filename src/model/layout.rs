@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::container::{ContainerId, Network};
-use super::declaration::{Edge, Pair};
+use super::declaration::{Edge, Pair, is_leaving, is_wireable};
 use super::link::EdgeKey;
-use super::plan::is_pair_wireable;
 use super::subnet;
 use super::world::World;
 
@@ -40,6 +39,8 @@ impl Spot {
         let attached: BTreeSet<ContainerId> = world
             .participants()
             .filter(|participant| participant.container.attachment(network).is_some())
+            // Who is on its way out goes by itself, and can neither be connected nor disconnected.
+            .filter(|participant| !is_leaving(&participant.container))
             .map(|participant| participant.container.id.clone())
             .collect();
         let capacity = network.subnets.iter().map(|net| subnet::capacity(*net)).max().unwrap_or(0);
@@ -90,10 +91,15 @@ pub fn carries(network: &Network, ends: &Ends, pair: &Pair, world: &World) -> bo
         && attachment(&ends.1).is_some_and(|provider| pair.aliases.is_subset(&provider.aliases))
 }
 
+/// Whether both containers of a pair can be wired at all.
+fn is_pair_wireable(world: &World, (consumer, provider): &Ends) -> bool {
+    [consumer, provider].into_iter().all(|id| world.container(id).is_some_and(is_wireable))
+}
+
 /// Puts every pair of the edge on a network; new ones have subnets of length `prefix`.
 pub fn arrange(key: &EdgeKey, edge: &Edge, world: &World, prefix: u8) -> Vec<Spot> {
     let pairs: Vec<(&Ends, &Pair)> =
-        edge.pairs.iter().filter(|((c, p), _)| is_pair_wireable(world, c, p)).collect();
+        edge.pairs.iter().filter(|(ends, _)| is_pair_wireable(world, ends)).collect();
     let mut spots = existing_spots(key, edge, world);
     let capacity = world.policy().pool.subnets(prefix).ok().and_then(|mut nets| nets.next());
     let capacity = capacity.map_or(0, subnet::capacity);

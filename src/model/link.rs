@@ -176,8 +176,8 @@ pub struct PathKey {
     pub provider: ContainerId,
 }
 
-/// What a handshake was made for: a verdict on another run of either end, or another network, says
-/// nothing about this one.
+/// What a handshake was made for: a verdict on another run of either end, another network or
+/// another port says nothing about this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// When the consumer was started.
@@ -188,4 +188,8 @@ pub struct Generation {
     pub network: NetworkId,
     /// The provider's address there.
     pub address: Option<Ipv4Addr>,
+    /// The declared port.
+    pub port: u16,
+    /// How it is proven.
+    pub handshake: Handshake,
 }

@@ -91,6 +91,7 @@ fn workload(text: &str) -> Workload {
 #[cfg(test)]
 mod tests {
     use super::super::container::NetworkId;
+    use super::super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
     use super::*;
 
     fn edge() -> EdgeKey {
@@ -127,6 +128,20 @@ mod tests {
             assert_eq!(owner.edge_of(&network(labels)), None);
         }
         assert_eq!(Owner::new("other").edge_of(&network(owner.labels(&edge()))), None);
+    }
+
+    #[test]
+    fn hostile_compose_labels_make_no_edge_that_is_not_known_again() {
+        let labels = |project: &str, service: &str| {
+            let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)];
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+        };
+        let owner = Owner::new("tieline");
+        for (project, service) in [("a/b", "c"), ("a", "b/c"), ("", ""), ("*", "*"), ("/", "/"), ("a", "*")] {
+            let consumer = Workload::named("app", &labels(project, service));
+            let edge = EdgeKey::Pair { consumer, provider: Workload::Container("db".into()) };
+            assert_eq!(owner.edge_of(&network(owner.labels(&edge))), Some(edge), "{project} {service}");
+        }
     }
 
     #[test]

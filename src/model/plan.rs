@@ -9,7 +9,7 @@ use std::fmt;
 use ipnet::Ipv4Net;
 
 use super::container::{Container, ContainerId, Labels, NetworkId, RunState};
-use super::declaration::{Edge, is_wireable};
+use super::declaration::Edge;
 use super::layout::{self, Spot};
 use super::link::EdgeKey;
 use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
@@ -153,17 +153,17 @@ impl Planner<'_> {
             EdgeKey::Shared { .. } => SHARED_PREFIX,
         };
         let spots = layout::arrange(self.key, self.edge, self.world, prefix);
-        self.heal_members();
+        self.heal_stranded();
         for spot in &spots {
             self.wire(spot, prefix);
         }
         self.plan
     }
 
-    /// A stopped container that refers to a network of ours which somebody removed cannot start.
-    fn heal_members(&mut self) {
-        let members: BTreeSet<&ContainerId> = self.edge.members().collect();
-        for container in members.into_iter().filter_map(|id| self.world.container(id)) {
+    /// A stopped container that refers to a network of ours which somebody removed cannot start,
+    /// whether or not it still is a member.
+    fn heal_stranded(&mut self) {
+        for container in self.world.participants().map(|participant| &participant.container) {
             if container.is_running() || container.state == RunState::Paused {
                 continue;
             }
@@ -287,11 +287,6 @@ impl Planner<'_> {
 
 fn member(container: &Container) -> Member {
     Member { id: container.id.clone(), name: container.name.clone() }
-}
-
-/// Whether both containers of a pair can be wired at all.
-pub fn is_pair_wireable(world: &World, consumer: &ContainerId, provider: &ContainerId) -> bool {
-    [consumer, provider].into_iter().all(|id| world.container(id).is_some_and(is_wireable))
 }
 
 impl fmt::Display for NetworkRef {

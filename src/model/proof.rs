@@ -19,25 +19,44 @@ pub enum Standing {
     Unprobed(InconclusiveReason),
 }
 
-/// The verdicts on one path, smoothed: one bad attempt is doubt, two in a row are a finding.
+/// The verdicts on one path, smoothed: one bad attempt is doubt, two are a finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// What is believed.
     pub standing: Standing,
     /// What the handshake that led to it said.
     pub message: String,
-    doubt: bool,
+    /// Attempts that failed since the last good one. One that told nothing in between changes
+    /// nothing about them.
+    failed: u32,
+    /// Attempts in a row that told nothing.
+    untold: u32,
 }
+
+/// How many bad attempts of one kind make a finding.
+const ENOUGH: u32 = 2;
 
 impl Proof {
     /// Takes in the verdict of one more handshake.
     pub fn take(&mut self, verdict: Verdict, message: &str) {
-        let good = is_good(verdict);
-        if good || self.doubt {
+        let told = match verdict {
+            verdict if is_good(verdict) => {
+                (self.failed, self.untold) = (0, 0);
+                true
+            }
+            Verdict::Inconclusive(_) => {
+                self.untold += 1;
+                self.untold >= ENOUGH
+            }
+            Verdict::Pass { .. } | Verdict::Fail(_) => {
+                (self.failed, self.untold) = (self.failed + 1, 0);
+                self.failed >= ENOUGH
+            }
+        };
+        if told {
             self.standing = verdict.into();
             message.clone_into(&mut self.message);
         }
-        self.doubt = !good;
     }
 }
 
@@ -81,5 +100,14 @@ mod tests {
         assert_eq!(after(&[GOOD, BAD]), Standing::Proven { listening: None });
         assert_eq!(after(&[GOOD, BAD, BAD]), Standing::Failed(FailReason::Refused));
         assert_eq!(after(&[GOOD, BAD, GOOD, BAD]), Standing::Proven { listening: None });
+    }
+
+    #[test]
+    fn what_tells_nothing_makes_no_failure_and_hides_none() {
+        const UNTOLD: Verdict = Verdict::Inconclusive(InconclusiveReason::ExecFailed);
+        assert_eq!(after(&[GOOD, UNTOLD, BAD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, BAD, UNTOLD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, BAD, UNTOLD, BAD]), Standing::Failed(FailReason::Refused));
+        assert_eq!(after(&[GOOD, UNTOLD, UNTOLD]), Standing::Unprobed(InconclusiveReason::ExecFailed));
     }
 }

@@ -35,7 +35,8 @@ impl Workload {
     pub fn named(name: &str, labels: &Labels) -> Self {
         let oneoff = labels.get(COMPOSE_ONEOFF).is_some_and(|v| v.eq_ignore_ascii_case("true"));
         match (labels.get(COMPOSE_PROJECT), labels.get(COMPOSE_SERVICE)) {
-            (Some(project), Some(service)) if !oneoff => {
+            // Compose's own names have no slash; one that has could not be read back from a label.
+            (Some(project), Some(service)) if !oneoff && !project.contains('/') => {
                 Self::Service { project: project.clone(), service: service.clone() }
             }
             _ => Self::Container(name.to_owned()),

@@ -78,6 +78,10 @@ pub struct World {
     /// When something was seen to be gone, until the next whole list: an answer that was asked for
     /// earlier must not bring it back.
     gone: BTreeMap<String, Stamp>,
+    /// When the last whole list was asked for: what it did not name, an older answer cannot know of.
+    listed: Stamp,
+    /// Containers that exist, and that nobody could look at.
+    unseen: BTreeSet<ContainerId>,
     routes: Vec<Ipv4Net>,
     claims: BTreeMap<EdgeKey, Claim>,
     /// Subnets that the engine refused although nothing we see overlaps them.
@@ -94,6 +98,8 @@ impl World {
             networks: BTreeMap::new(),
             owned: BTreeMap::new(),
             gone: BTreeMap::new(),
+            listed: Stamp::default(),
+            unseen: BTreeSet::new(),
             routes: Vec::new(),
             claims: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -164,7 +170,8 @@ impl World {
                         touched.changes += 1;
                         containers.insert(id.clone());
                     }
-                    self.gone.insert(id.0, at);
+                    self.unseen.remove(&id);
+                    self.bury(id.0, at);
                 }
                 Observation::Network(network) => {
                     if let Some(edge) = self.see_network(at, network) {
@@ -179,7 +186,7 @@ impl World {
                         touched.changes += 1;
                         touched.freed = true;
                     }
-                    self.gone.insert(id.0, at);
+                    self.bury(id.0, at);
                 }
             }
         }
@@ -210,8 +217,19 @@ impl World {
             )
             .collect();
         self.gone.retain(|_, gone_at| *gone_at > at);
+        self.listed = self.listed.max(at);
         self.refused.clear();
         self.apply(vanished.into_iter().map(|observation| (at, observation)))
+    }
+
+    /// Takes note of containers that exist, and that nobody could look at.
+    pub fn set_unseen(&mut self, unseen: impl IntoIterator<Item = ContainerId>) {
+        self.unseen = unseen.into_iter().filter(|id| !self.participants.contains_key(id)).collect();
+    }
+
+    /// Whether every container is known. While one is not, it may declare anything.
+    pub fn is_complete(&self) -> bool {
+        self.unseen.is_empty()
     }
 
     /// Routes that subnets must stay clear of.
@@ -253,10 +271,19 @@ impl World {
 
     /// Whether what is known of this thing is newer than `at`.
     fn is_stale(&self, id: &str, known: Option<Stamp>, at: Stamp) -> bool {
-        known.is_some_and(|known| known > at) || self.gone.get(id).is_some_and(|gone| *gone > at)
+        match known {
+            Some(known) => known > at,
+            None => self.listed > at || self.gone.get(id).is_some_and(|gone| *gone > at),
+        }
+    }
+
+    fn bury(&mut self, id: String, at: Stamp) {
+        let gone = self.gone.entry(id).or_insert(at);
+        *gone = at.max(*gone);
     }
 
     fn see_container(&mut self, at: Stamp, container: Container) -> bool {
+        self.unseen.remove(&container.id);
         let known = self.participants.get(&container.id);
         if self.is_stale(container.id.as_str(), known.map(|seen| seen.at), at) {
             return false;

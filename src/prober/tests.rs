@@ -93,6 +93,8 @@ fn path(consumer: &str, mode: Handshake) -> (PathKey, Job) {
         provider_started: "1".to_owned(),
         network: NetworkId("n".to_owned()),
         address: None,
+        port: 80,
+        handshake: mode,
     };
     let request = Request {
         consumer: side(consumer),
