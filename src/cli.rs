@@ -150,7 +150,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub wait: bool,
     /// How long to wait
-    #[arg(long, default_value = "60s", requires = "wait", value_parser = config::parse_duration)]
+    #[arg(long, default_value = "60s", requires = "wait", value_parser = config::parse_patience)]
     pub timeout: Duration,
 }
 

@@ -33,6 +33,9 @@ pub enum Error {
     /// The controller cannot be reached.
     #[error("{0}")]
     Controller(String),
+    /// It was called with something that it cannot use.
+    #[error("{0}")]
+    Usage(String),
     /// Nobody reads what is printed any more.
     #[error("nobody reads the output any more")]
     Closed,
@@ -46,6 +49,7 @@ impl Error {
     pub fn code(&self) -> u8 {
         match self {
             Self::Engine(_) | Self::Controller(_) => 3,
+            Self::Usage(_) => 2,
             // As the shell counts a program that SIGPIPE ended.
             Self::Closed => 141,
             Self::Other(_) => 1,

@@ -6,16 +6,30 @@ use ipnet::Ipv4Net;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{EngineArgs, PolicyArgs};
+use crate::commands::Error;
 use crate::docker::DEFAULT_HOST;
-use crate::model::labels::{INTERVAL_RANGE, TIMEOUT_RANGE};
+use crate::model::labels::{INTERVAL_RANGE, TIMEOUT_RANGE, parse_duration};
 use crate::model::owner::Owner;
 use crate::model::subnet::PAIR_PREFIX;
 use crate::model::world::Policy;
 
+/// The longest duration that a flag takes.
+const MOST: Duration = Duration::from_secs(24 * 3600);
+
 /// The engine's address: the flag, else `DOCKER_HOST`, else the usual socket.
-pub fn host(args: &EngineArgs) -> String {
-    let from_docker = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    args.host.clone().or_else(from_docker).unwrap_or_else(|| DEFAULT_HOST.to_owned())
+///
+/// # Errors
+/// If `DOCKER_HOST` is no address that can be used here.
+pub fn host(args: &EngineArgs) -> Result<String, Error> {
+    if let Some(host) = &args.host {
+        return Ok(host.clone());
+    }
+    match std::env::var("DOCKER_HOST") {
+        Ok(host) if !host.is_empty() => {
+            parse_host(&host).map_err(|right| Error::Usage(format!("DOCKER_HOST is \"{host}\": {right}")))
+        }
+        _ => Ok(DEFAULT_HOST.to_owned()),
+    }
 }
 
 /// The rules by which the world is read.
@@ -80,38 +94,33 @@ pub fn parse_pool(text: &str) -> Result<Ipv4Net, String> {
     Ok(pool)
 }
 
-/// Reads a duration.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 30s or 5m".to_owned())
+/// Reads how long to wait.
+pub fn parse_patience(text: &str) -> Result<Duration, String> {
+    within(text, Duration::ZERO, MOST)
 }
 
 /// Reads the interval of handshakes.
 pub fn parse_interval(text: &str) -> Result<Duration, String> {
-    within(text, *INTERVAL_RANGE.start(), *INTERVAL_RANGE.end())
+    parse_duration(text, &INTERVAL_RANGE).map_err(|fault| fault.fix)
 }
 
 /// Reads the bound on one handshake.
 pub fn parse_timeout(text: &str) -> Result<Duration, String> {
-    within(text, *TIMEOUT_RANGE.start(), *TIMEOUT_RANGE.end())
+    parse_duration(text, &TIMEOUT_RANGE).map_err(|fault| fault.fix)
 }
 
 /// Reads the interval of lists.
 pub fn parse_resync(text: &str) -> Result<Duration, String> {
-    within(text, Duration::from_secs(1), Duration::from_secs(24 * 3600))
+    within(text, Duration::from_secs(1), MOST)
 }
 
 /// Reads the grace period of networks.
 pub fn parse_grace(text: &str) -> Result<Duration, String> {
-    within(text, Duration::ZERO, Duration::from_secs(24 * 3600))
+    within(text, Duration::ZERO, MOST)
 }
 
 fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
-    let duration = parse_duration(text)?;
-    if (least..=most).contains(&duration) {
-        return Ok(duration);
-    }
-    let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
-    Err(format!("out of range: from {least} to {most}"))
+    parse_duration(text, &(least..=most)).map_err(|fault| fault.fix)
 }
 
 /// Reads a log level or tracing directives.
@@ -144,7 +153,8 @@ mod tests {
         assert!(parse_pool("10.213.0.0/29").unwrap_err().contains("/28"));
         assert!(parse_prefix("acme").unwrap_err().contains("'acme.'"));
         assert!(parse_interval("0s").unwrap_err().contains("from 1s to"));
-        assert!(parse_timeout("5").unwrap_err().contains("500ms"));
+        assert!(parse_timeout("5").unwrap_err().contains("5s"));
+        assert!(parse_patience("18446744073709551615s").is_err());
         assert!(parse_level("loud=!").unwrap_err().contains("info"));
         assert!(parse_link("web").unwrap_err().contains("CONSUMER/LINK"));
         assert!(parse_instance("a/b").is_err());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -107,10 +107,7 @@ pub async fn run(
                     controller.paths.take(&finished);
                 }
             }
-            Some(ended) = controller.reconciles.join_next() => match ended {
-                Ok(reconcile) => controller.finish(reconcile),
-                Err(error) => tracing::error!(%error, "a reconcile's task died"),
-            },
+            Some(ended) = controller.reconciles.join_next_with_id() => controller.take_reconcile(ended),
             edge = controller.queue.next(), if may_start => controller.reconcile(edge),
         }
         controller.publish();
@@ -127,6 +124,7 @@ struct Controller {
     metrics: Arc<Metrics>,
     queue: Queue<EdgeKey>,
     reconciles: JoinSet<Reconcile>,
+    under_way: HashMap<Id, EdgeKey>,
     /// Whether the world is known: a whole list was taken in since the stream was last lost.
     live: bool,
     /// Why it is not.
@@ -158,6 +156,7 @@ impl Controller {
             metrics,
             queue: Queue::default(),
             reconciles: JoinSet::new(),
+            under_way: HashMap::new(),
             live: false,
             lost: Readiness::default(),
             listed_once: false,
@@ -196,6 +195,8 @@ impl Controller {
         let vanished = self.world.finish_list(listing.at, &listing.containers, &listing.networks);
         let repairs = changes + vanished.changes;
         self.follow_up(vanished);
+        self.world.set_unseen(listing.unseen);
+        self.stopwatch.forget_unknown(&self.world);
         if self.listed_once {
             self.metrics.resync_repairs_total.inc_by(repairs as u64);
             if repairs > 0 {
@@ -209,9 +210,11 @@ impl Controller {
                 networks = listing.networks.len(),
                 "watching the engine"
             );
-            // After a gap nothing that was decided before counts; what is garbage shows up again.
-            self.enqueue_everything();
+            // How long something has been out of use says nothing across a gap.
+            self.garbage_since.clear();
         }
+        // Whatever was done without an error and without an effect is tried again.
+        self.enqueue_everything();
         self.live = true;
         self.lost = Readiness::default();
         self.listed_once = true;
@@ -275,7 +278,7 @@ impl Controller {
                 self.queue.add_at(edge.clone(), Instant::now() + SLOW_RETRY);
                 self.metrics.reconcile_total.with_label_values(&[Reconciled::Requeue.as_str()]).inc();
             }
-            None if plan.actions.is_empty() => {
+            None if plan.actions.is_empty() && plan.garbage.is_empty() => {
                 self.troubles.remove(&edge);
             }
             None => {}
@@ -292,11 +295,29 @@ impl Controller {
         let docker = self.docker.clone();
         let span = tracing::debug_span!("reconcile", %edge);
         let started = Instant::now();
+        let key = edge.clone();
         let work = async move {
             let applied = apply(&docker, actions).await;
             Reconcile { edge, started, garbage, applied }
         };
-        self.reconciles.spawn(work.instrument(span));
+        let task = self.reconciles.spawn(work.instrument(span));
+        self.under_way.insert(task.id(), key);
+    }
+
+    fn take_reconcile(&mut self, ended: Result<(Id, Reconcile), JoinError>) {
+        match ended {
+            Ok((id, reconcile)) => {
+                self.under_way.remove(&id);
+                self.finish(reconcile);
+            }
+            Err(error) => {
+                tracing::error!(%error, "a reconcile's task died");
+                if let Some(edge) = self.under_way.remove(&error.id()) {
+                    self.world.release(&edge);
+                    self.queue.failed(&edge);
+                }
+            }
+        }
     }
 
     /// Whether what the plan would throw away has been out of use for long enough. If not, the edge
@@ -307,6 +328,10 @@ impl Controller {
             return false;
         }
         let now = Instant::now();
+        if !self.world.is_complete() {
+            self.queue.add_at(edge.clone(), now + SLOW_RETRY);
+            return false;
+        }
         let due = *self.garbage_since.entry(edge.clone()).or_insert(now) + self.options.gc_grace;
         if due > now {
             self.queue.add_at(edge.clone(), due);
@@ -321,7 +346,7 @@ impl Controller {
         for subnet in applied.refused {
             self.world.refuse(subnet);
         }
-        if garbage {
+        if garbage && applied.failure.is_none() {
             self.garbage_since.remove(&edge);
         }
         self.observe(applied.observations);

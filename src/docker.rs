@@ -45,7 +45,6 @@ pub enum Operation {
     NetworkConnect,
     NetworkDisconnect,
     NetworkRemove,
-    Events,
     ExecCreate,
     ExecStart,
     ExecInspect,
@@ -54,7 +53,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::ContainerList,
         Self::ContainerInspect,
         Self::NetworkList,
@@ -63,7 +62,6 @@ impl Operation {
         Self::NetworkConnect,
         Self::NetworkDisconnect,
         Self::NetworkRemove,
-        Self::Events,
         Self::ExecCreate,
         Self::ExecStart,
         Self::ExecInspect,
@@ -81,7 +79,6 @@ impl Operation {
             Self::NetworkConnect => "network_connect",
             Self::NetworkDisconnect => "network_disconnect",
             Self::NetworkRemove => "network_remove",
-            Self::Events => "events",
             Self::ExecCreate => "exec_create",
             Self::ExecStart => "exec_start",
             Self::ExecInspect => "exec_inspect",

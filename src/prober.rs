@@ -3,13 +3,13 @@
 
 pub mod exec;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -25,8 +25,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const JITTER: f64 = 0.1;
 /// The least time between the starts of two handshakes.
 const SPACING: Duration = Duration::from_millis(10);
-/// Delay before it is tried again whether an exchange on the same port has ended.
-const TURN: Duration = Duration::from_millis(50);
+/// The metric label of a handshake that found the path good and nobody listening.
+pub const NO_LISTENER: &str = "NoListener";
 /// How long handshakes under way may go on after a shutdown was asked for.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -117,8 +117,7 @@ pub async fn run<P: Prober>(
     shutdown: CancellationToken,
 ) {
     let mut scheduler = Scheduler::new(prober, finished, metrics);
-    let mut spacing = tokio::time::interval(SPACING);
-    spacing.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut not_before = Instant::now();
     loop {
         scheduler.show();
         tokio::select! {
@@ -128,7 +127,8 @@ pub async fn run<P: Prober>(
                 Err(_) => break,
             },
             Some(ended) = scheduler.running.join_next_with_id() => scheduler.finish(ended).await,
-            path = next(&mut scheduler.queue, &mut spacing), if scheduler.running.len() < at_once => {
+            path = next(&mut scheduler.queue, not_before), if scheduler.running.len() < at_once => {
+                not_before = Instant::now() + SPACING;
                 scheduler.start(path);
             }
         }
@@ -137,8 +137,8 @@ pub async fn run<P: Prober>(
 }
 
 /// The next path that is due, not too soon after the last one.
-async fn next(queue: &mut Queue<PathKey>, spacing: &mut tokio::time::Interval) -> PathKey {
-    spacing.tick().await;
+async fn next(queue: &mut Queue<PathKey>, not_before: Instant) -> PathKey {
+    tokio::time::sleep_until(not_before).await;
     queue.next().await
 }
 
@@ -150,8 +150,8 @@ struct Scheduler<P> {
     queue: Queue<PathKey>,
     running: JoinSet<Attempt>,
     under_way: HashMap<Id, (PathKey, Job)>,
-    /// Provider ports that an exchange is using.
-    turns: HashSet<(ContainerId, u16)>,
+    /// Provider ports that an exchange is using, and who waits for each.
+    turns: HashMap<Turn, VecDeque<PathKey>>,
     /// How many handshakes in a row were not good.
     bad: HashMap<PathKey, u32>,
 }
@@ -166,7 +166,7 @@ impl<P: Prober> Scheduler<P> {
             queue: Queue::default(),
             running: JoinSet::new(),
             under_way: HashMap::new(),
-            turns: HashSet::new(),
+            turns: HashMap::new(),
             bad: HashMap::new(),
         }
     }
@@ -192,11 +192,12 @@ impl<P: Prober> Scheduler<P> {
 
     fn start(&mut self, path: PathKey) {
         let Some(job) = self.jobs.get(&path).cloned() else { return self.queue.done(&path) };
-        if let Some(turn) = turn(&job.request)
-            && !self.turns.insert(turn)
-        {
-            self.queue.done(&path);
-            return self.queue.add_at(path, Instant::now() + TURN);
+        if let Some(turn) = turn(&job.request) {
+            if let Some(waiting) = self.turns.get_mut(&turn) {
+                self.queue.done(&path);
+                return waiting.push_back(path);
+            }
+            self.turns.insert(turn, VecDeque::new());
         }
         let prober = Arc::clone(&self.prober);
         let request = job.request.clone();
@@ -213,8 +214,9 @@ impl<P: Prober> Scheduler<P> {
             }
         };
         let Some((path, job)) = self.under_way.remove(&id) else { return };
-        if let Some(turn) = turn(&job.request) {
-            self.turns.remove(&turn);
+        if let Some(waiting) = turn(&job.request).and_then(|turn| self.turns.remove(&turn)) {
+            // All of them: the first takes the turn again, the others line up behind it.
+            waiting.into_iter().for_each(|path| self.queue.add(path));
         }
         self.queue.done(&path);
         self.schedule_next(&path, &job, attempt.as_ref());
@@ -246,7 +248,10 @@ impl<P: Prober> Scheduler<P> {
     fn count(&self, attempt: &Attempt) {
         let metrics = &self.metrics;
         match attempt.verdict {
-            Verdict::Pass { .. } => {
+            Verdict::Pass { listening } => {
+                if listening == Some(false) {
+                    metrics.handshake_failures_by_reason_total.with_label_values(&[NO_LISTENER]).inc();
+                }
                 if let Some(rtt) = attempt.rtt {
                     let histogram = metrics.handshake_duration_seconds.with_label_values(&["tcp", P::NAME]);
                     histogram.observe(rtt.as_secs_f64());
@@ -270,8 +275,11 @@ impl<P: Prober> Scheduler<P> {
     }
 }
 
+/// A port of a provider.
+type Turn = (ContainerId, u16);
+
 /// Exchanges of several consumers on one provider's port take turns.
-fn turn(request: &Request) -> Option<(ContainerId, u16)> {
+fn turn(request: &Request) -> Option<Turn> {
     (request.mode == Handshake::Exchange).then(|| (request.provider.id.clone(), request.port))
 }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-/// How many transitions are kept, of one link and of all together.
+/// How many transitions of one link are kept.
 pub const HISTORY: usize = 50;
 /// How many transitions of all links together are kept.
 pub const EVENTS: usize = 1000;
@@ -97,7 +97,7 @@ pub struct LinkStatus {
     /// How many of them failed.
     pub handshake_failures: u64,
     /// Its transitions, the oldest first.
-    pub history: Vec<Transition>,
+    pub history: Arc<VecDeque<Transition>>,
 }
 
 /// One condition.

@@ -102,7 +102,7 @@ fn end(path: &PathStatus, consumer: bool) -> String {
 
 fn history(text: &mut String, link: &LinkStatus) {
     let _ = writeln!(text, "\nHistory:");
-    for transition in &link.history {
+    for transition in link.history.iter() {
         let time = humantime::format_rfc3339_seconds(transition.time);
         let from = if transition.from.is_empty() { "new" } else { &transition.from };
         let line =

@@ -12,7 +12,7 @@ use crate::model::plan::{Plan, plan};
 use crate::model::world::World;
 
 pub(super) async fn run(args: PlanArgs) -> Result<Exit, Error> {
-    let docker = engine::docker(&config::host(&args.engine));
+    let docker = engine::docker(&config::host(&args.engine)?);
     let world = engine::world(&docker, config::policy(&args.engine, &args.policy)).await?;
     let plans = plans(world);
     match args.output {

@@ -36,7 +36,7 @@ pub(super) async fn run(args: RunArgs) -> Result<Exit, Error> {
     })?;
     let metrics = Arc::new(Metrics::new(&label_values()).map_err(|error| other(&error))?);
     metrics.set_handshake_interval(args.interval).map_err(|error| other(&error))?;
-    let docker = Docker::new(&config::host(&args.engine), count_calls(Arc::clone(&metrics)));
+    let docker = Docker::new(&config::host(&args.engine)?, count_calls(Arc::clone(&metrics)));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %args.listen,
@@ -62,8 +62,8 @@ async fn assemble(
     let (jobs, job_rx) = channel::channel(Arc::default());
     let (snapshots, snapshot_rx) = channel::channel(Arc::new(Snapshot::default()));
 
-    let watching = tokio::spawn(watch::follow(docker.clone(), args.resync, signal_tx));
-    let proving = tokio::spawn(prober::run(
+    let mut watching = tokio::spawn(watch::follow(docker.clone(), args.resync, signal_tx));
+    let mut proving = tokio::spawn(prober::run(
         Arc::new(ExecProber::new(docker.clone())),
         max_handshakes(args),
         job_rx,
@@ -71,7 +71,8 @@ async fn assemble(
         Arc::clone(&metrics),
         shutdown.clone(),
     ));
-    let serving = tokio::spawn(http::serve(listener, snapshot_rx, Arc::clone(&metrics), shutdown.clone()));
+    let mut serving =
+        tokio::spawn(http::serve(listener, snapshot_rx, Arc::clone(&metrics), shutdown.clone()));
     let options = Options {
         gc_grace: args.gc_grace,
         defaults: Defaults { interval: args.interval, timeout: args.timeout },
@@ -79,14 +80,31 @@ async fn assemble(
     };
     let world = World::new(config::policy(&args.engine, &args.policy));
     let channels = Channels { signals, verdicts, jobs, snapshots };
-    controller::run(docker, world, options, channels, metrics, shutdown.clone()).await;
+    let mut controlling =
+        tokio::spawn(controller::run(docker, world, options, channels, metrics, shutdown.clone()));
 
-    // Whatever ended the controller ends the rest.
-    shutdown.cancel();
+    // A task that ends by itself takes the rest with it: half a controller would look like a whole one.
+    let died = |name| move |ended| Error::Other(format!("the {name} died: {ended:?}"));
+    let cause = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = &mut watching => Some(died("watch")(ended.map_err(|error| error.to_string()))),
+        ended = &mut proving => Some(died("prober")(ended.map_err(|error| error.to_string()))),
+        ended = &mut controlling => Some(died("controller")(ended.map_err(|error| error.to_string()))),
+        ended = &mut serving => {
+            let ended = ended.map_err(|error| error.to_string()).and_then(|io| io.map_err(|error| error.to_string()));
+            Some(died("HTTP server")(ended))
+        }
+    };
+    if let Some(error) = cause {
+        return Err(error);
+    }
+    // What they cannot finish in time, they give up by themselves.
+    let (controlled, proved, served) = tokio::join!(controlling, proving, serving);
     watching.abort();
-    let failed = |error: &dyn std::fmt::Display| Error::Other(format!("a task died: {error}"));
-    proving.await.map_err(|error| failed(&error))?;
-    serving.await.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+    for result in [controlled, proved, served.map(drop)] {
+        result.map_err(|error| Error::Other(format!("a task died while shutting down: {error}")))?;
+    }
+    Ok(())
 }
 
 fn max_handshakes(args: &RunArgs) -> usize {
@@ -111,7 +129,7 @@ fn label_values() -> LabelValues<'static> {
         event_types: watch::TYPES.to_vec(),
         event_actions: watch::ACTIONS.to_vec(),
         stream_losses: watch::Loss::ALL.map(watch::Loss::as_str).to_vec(),
-        failures: FailReason::ALL.iter().map(|reason| reason.as_str()).collect(),
+        failures: FailReason::ALL.iter().map(|reason| reason.as_str()).chain([prober::NO_LISTENER]).collect(),
         inconclusive: InconclusiveReason::ALL.iter().map(|reason| reason.as_str()).collect(),
         probers: vec![ExecProber::NAME],
     }

@@ -12,7 +12,7 @@ use crate::model::plan;
 use crate::model::world::{Policy, World};
 
 pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
-    let docker = engine::docker(&config::host(&args.engine));
+    let docker = engine::docker(&config::host(&args.engine)?);
     let before = engine::world(&docker, policy(&args)).await?;
     let actions = plan::teardown(&before);
     let applied = controller::apply(&docker, actions).await;

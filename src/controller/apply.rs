@@ -1,8 +1,10 @@
 //! Actions into calls. Nothing here knows what a link is; what to do was decided by the plan.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use tokio::time::timeout;
 
 use crate::docker::{Conflict, Docker, Error};
 use crate::model::assess::Trouble;
@@ -42,14 +44,27 @@ pub enum Retry {
     Slowly,
 }
 
-/// Makes the calls one after the other. One that fails does not stop those that do not need it.
+/// How long one look afterwards may take; what does not answer so soon will be told by its events.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes the calls one after the other. One that the engine refuses does not stop those that do not
+/// need it; an engine that does not answer ends the run.
 pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
-    let mut run =
-        Run { docker, made: HashMap::new(), touched: Touched::default(), applied: Applied::default() };
+    let mut run = Run {
+        docker,
+        made: HashMap::new(),
+        joined: Vec::new(),
+        spoiled: BTreeSet::new(),
+        touched: Touched::default(),
+        applied: Applied::default(),
+    };
     for planned in actions {
         tracing::debug!(action = %planned.action, cause = %planned.cause, "acting");
         if let Err(error) = run.act(&planned.action).await {
             run.note(&planned.action, &error);
+            if let Error::Unavailable(_) = error {
+                break;
+            }
         }
     }
     run.look_again().await;
@@ -67,6 +82,11 @@ struct Run<'a> {
     docker: &'a Docker,
     /// Networks made by this run, by the names that the plan gave them.
     made: HashMap<String, NetworkId>,
+    /// Who was connected to what.
+    joined: Vec<(NetworkId, ContainerId)>,
+    /// Networks that somebody could not be detached from. The engine would remove them under a
+    /// stopped container, which could not start any more.
+    spoiled: BTreeSet<NetworkId>,
     touched: Touched,
     applied: Applied,
 }
@@ -85,6 +105,7 @@ impl Run<'_> {
                 let Some(id) = self.id_of(network) else { return Ok(()) };
                 self.touched.containers.insert(container.id.clone());
                 self.touched.networks.insert(id.clone());
+                self.joined.push((id.clone(), container.id.clone()));
                 accept(self.docker.connect(&id, &container.id, aliases).await, Conflict::AlreadyConnected)
             }
             Action::Disconnect { network, container } => {
@@ -98,6 +119,7 @@ impl Run<'_> {
                 self.touched.containers.insert(container.id.clone());
                 accept(self.docker.disconnect(&address, &container.id).await, Conflict::NotConnected)
             }
+            Action::RemoveNetwork { id, .. } if self.spoiled.contains(id) => Ok(()),
             Action::RemoveNetwork { id, .. } => {
                 self.touched.networks.insert(id.clone());
                 self.docker.remove_network(id).await
@@ -126,6 +148,9 @@ impl Run<'_> {
         if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;
         }
+        if let Action::Disconnect { network, .. } = action {
+            self.spoiled.extend(self.id_of(network));
+        }
         if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {
             self.applied.refused.push(new.subnet);
         }
@@ -136,17 +161,33 @@ impl Run<'_> {
     /// Looks at everything that was touched, so that the next plan starts from what is so and not
     /// from what the calls were meant to do.
     async fn look_again(&mut self) {
-        for id in &self.touched.networks {
-            self.applied.observations.extend(self.docker.look_at_network(id).await.ok());
+        for id in std::mem::take(&mut self.touched.networks) {
+            let seen = timeout(LOOK_TIMEOUT, self.docker.look_at_network(&id)).await;
+            let Ok(Ok(seen)) = seen else { continue };
+            if let (_, Observation::NetworkGone(_)) = seen {
+                self.free_from(&id).await;
+            }
+            self.applied.observations.push(seen);
         }
         for id in &self.touched.containers {
-            self.applied.observations.extend(self.docker.look_at_container(id).await.ok());
+            let seen = timeout(LOOK_TIMEOUT, self.docker.look_at_container(id)).await;
+            self.applied.observations.extend(seen.ok().and_then(Result::ok));
         }
         if self.touched.all_networks {
             let at = self.docker.stamp();
             let networks = self.docker.list_networks().await.unwrap_or_default();
             let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
             self.applied.observations.extend(seen);
+        }
+    }
+
+    /// Engine 20.10 connects a container that does not run even to a network that is gone, and then
+    /// cannot start it (measured); it knows that attachment by the network's id.
+    async fn free_from(&self, gone: &NetworkId) {
+        for (_, container) in self.joined.iter().filter(|(network, _)| network == gone) {
+            if let Err(error) = self.docker.disconnect(gone.as_str(), container).await {
+                tracing::debug!(%container, network = %gone, %error, "it was not attached after all");
+            }
         }
     }
 }

@@ -32,7 +32,7 @@ struct Record {
     state: State,
     reason: Reason,
     conditions: Vec<(Status, SystemTime)>,
-    history: VecDeque<Transition>,
+    history: Arc<VecDeque<Transition>>,
 }
 
 impl Report {
@@ -91,7 +91,7 @@ impl Report {
             state: assessment.state,
             reason,
             conditions: Vec::new(),
-            history: VecDeque::new(),
+            history: Arc::default(),
         });
         record.state = assessment.state;
         record.reason = reason;
@@ -107,7 +107,7 @@ impl Report {
                 message: assessment.message.clone(),
             };
             log(key, provider, assessment.state, &transition);
-            push(&mut record.history, transition.clone(), HISTORY);
+            push(Arc::make_mut(&mut record.history), transition.clone(), HISTORY);
             push(Arc::make_mut(&mut self.events), transition, EVENTS);
         }
         since
@@ -194,7 +194,7 @@ impl Report {
             last_handshake_seconds: None,
             handshakes: 0,
             handshake_failures: 0,
-            history: record.map_or(Vec::new(), |record| record.history.iter().cloned().collect()),
+            history: record.map_or(Arc::default(), |record| Arc::clone(&record.history)),
         }
     }
 }

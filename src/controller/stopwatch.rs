@@ -40,6 +40,11 @@ impl Stopwatch {
         self.runs.insert(container.clone(), Run { phase, since: event.received, missing: false });
     }
 
+    /// Forgets containers that a list did not name.
+    pub fn forget_unknown(&mut self, world: &World) {
+        self.runs.retain(|id, _| world.container(id).is_some());
+    }
+
     /// Stops for every container whose links are all wired, or that has none to wire now.
     pub fn check(&mut self, world: &World, metrics: &Metrics) {
         self.runs.retain(|id, run| match state(world, id) {

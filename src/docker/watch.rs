@@ -3,6 +3,9 @@
 //! Events are hints. The daemon keeps the last 256 only and skips a subscriber that is late (moby,
 //! `daemon/events`), so what an event says is never believed: it tells where to look. A list tells
 //! everything, and comes after every new subscription and every resync interval.
+//!
+//! A stream that is quiet looks just like one that is dead, so after a while of quiet the engine is
+//! pinged, and all is done anew.
 
 mod listing;
 mod looks;
@@ -43,9 +46,10 @@ pub const ACTIONS: [&str; 11] = [
 /// Types of events that are asked for; others are counted as `other`.
 pub const TYPES: [&str; 2] = ["container", "network"];
 
-/// After so long without an event the subscription is made anew, from the last event on: a quiet
-/// stream looks just like a dead one.
-const QUIET: Duration = Duration::from_secs(30);
+/// After so long without an event the engine is pinged and the subscription made anew.
+const QUIET: Duration = Duration::from_secs(60);
+/// How long the answer to a ping may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Delay before the second attempt to get the stream back; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(800);
@@ -63,8 +67,8 @@ pub enum Signal {
     Observed(Stamp, Observation),
     /// The engine told of something.
     Event(Event),
-    /// The stream is being made anew; unless the reason is [`Loss::Quiet`] nothing is told until
-    /// the next list.
+    /// The stream is being made anew. Unless the reason is [`Loss::Quiet`], nothing is known until the
+    /// next list.
     Lost {
         /// Why.
         reason: Loss,
@@ -117,16 +121,17 @@ impl Loss {
 /// Follows the engine until nobody listens any more. Lists again after every loss of the stream and
 /// every `resync`.
 pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) {
-    let mut watch = Watch { docker, resync, signals, since: now() - 1_000_000_000, listed: false };
+    let mut watch = Watch { docker, resync, signals, since: now() - 1_000_000_000, listed: None };
     let mut backoff = Duration::ZERO;
     loop {
-        watch.listed = false;
+        watch.listed = None;
         let Ended::Lost(reason, error) = watch.session().await else { return };
         if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
             return;
         }
-        // A stream that had been good is tried again at once.
-        backoff = match (watch.listed, backoff) {
+        // A stream that had been good for a while is tried again at once.
+        let good = watch.listed.is_some_and(|listed| listed.elapsed() > MIN_BACKOFF);
+        backoff = match (good, backoff) {
             (true, _) => Duration::ZERO,
             (false, Duration::ZERO) => MIN_BACKOFF,
             (false, backoff) => (backoff * 2).min(MAX_BACKOFF),
@@ -166,8 +171,8 @@ struct Watch {
     signals: mpsc::Sender<Signal>,
     /// The time of the last event by the engine's clock, Unix nanoseconds.
     since: i64,
-    /// Whether this session had its list.
-    listed: bool,
+    /// When this session had its first list.
+    listed: Option<Instant>,
 }
 
 impl Watch {
@@ -184,8 +189,8 @@ impl Watch {
         let mut stream = self.subscribe().map_err(lost(Loss::Error))?;
         let mut looks = Looks::new(self.docker.clone());
         let mut list = OptionFuture::from(Some(Box::pin(listing::list(self.docker.clone()))));
+        let mut listing = true;
         let mut resync = tokio::time::interval(self.resync);
-        resync.reset();
         let mut quiet = Box::pin(tokio::time::sleep(QUIET));
         loop {
             // The stream is polled first, and so is subscribed before the list is asked for.
@@ -204,18 +209,24 @@ impl Watch {
                 }
                 Some(listed) = &mut list => {
                     list = None.into();
-                    let listing = listed.map_err(lost(Loss::List))?;
-                    looks.retry(listing.unseen.iter().cloned().map(Subject::Container));
-                    self.listed = true;
-                    self.signals.send(Signal::Listed(listing)).await?;
+                    let found = listed.map_err(lost(Loss::List))?;
+                    looks.retry(found.unseen.iter().cloned().map(Subject::Container));
+                    self.listed.get_or_insert_with(Instant::now);
+                    listing = false;
+                    resync.reset();
+                    self.signals.send(Signal::Listed(found)).await?;
                 }
-                _ = resync.tick() => {
+                _ = resync.tick(), if !listing => {
                     list = Some(Box::pin(listing::list(self.docker.clone()))).into();
+                    listing = true;
                 }
-                () = &mut quiet => {
+                () = &mut quiet, if !listing => {
+                    self.ping().await.map_err(lost(Loss::Error))?;
                     let error = format!("no event for {} s", QUIET.as_secs());
                     self.signals.send(Signal::Lost { reason: Loss::Quiet, error }).await?;
                     stream = self.subscribe().map_err(lost(Loss::Error))?;
+                    list = Some(Box::pin(listing::list(self.docker.clone()))).into();
+                    listing = true;
                     quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
                 }
             }
@@ -225,7 +236,13 @@ impl Watch {
     fn subscribe(
         &self,
     ) -> Result<impl futures_util::Stream<Item = Result<EventMessage, Error>> + Unpin + use<>, Error> {
-        self.docker.events(self.since, &FILTERS)
+        // The engine's `since` includes the time itself, and that event has been heard.
+        self.docker.events(self.since + 1, &FILTERS)
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        let unanswered = || Error::Unavailable("the engine does not answer a ping".to_owned());
+        tokio::time::timeout(PING_TIMEOUT, self.docker.ping()).await.map_err(|_| unanswered())?
     }
 
     async fn take(&mut self, message: EventMessage, looks: &mut Looks) -> Result<(), Ended> {
