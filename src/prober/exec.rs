@@ -45,20 +45,31 @@ impl Prober for ExecProber {
     }
 }
 
-/// Makes one handshake. It ends within the request's timeout and a margin, whatever the engine or
-/// the containers do.
+/// Makes one handshake. It ends within the request's timeout and twice a margin, whatever the engine
+/// or the containers do.
 async fn handshake(docker: &Docker, tools: &ToolCache, request: &Request) -> Attempt {
-    let limit = request.timeout + MARGIN;
     let making = Making { docker, tools, request, deadline: Instant::now() + request.timeout };
-    let made = timeout(limit, making.attempt()).await.unwrap_or_else(|_| {
-        let message = format!("the engine did not end the handshake within {limit:?}");
-        Err(Trouble::new(InconclusiveReason::EngineUnavailable, message))
-    });
+    let made = match timeout(request.timeout + MARGIN, making.attempt()).await {
+        Ok(made) => made,
+        Err(_) => Err(overdue(&making).await),
+    };
     made.unwrap_or_else(|trouble| Attempt {
         verdict: Verdict::Inconclusive(trouble.reason),
         rtt: None,
         message: trouble.message,
     })
+}
+
+/// Why a handshake did not end in time: its scripts bound themselves, so something stopped them.
+async fn overdue(making: &Making<'_>) -> Trouble {
+    match timeout(MARGIN, making.both_run()).await {
+        Ok(Err(trouble)) => trouble,
+        _ => {
+            let message =
+                format!("the engine did not end the handshake, due after {:?}", making.request.timeout);
+            Trouble::new(InconclusiveReason::EngineUnavailable, message)
+        }
+    }
 }
 
 /// Why a handshake could not be made.

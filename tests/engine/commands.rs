@@ -87,7 +87,7 @@ fn wrong_flags_and_values_exit_2_and_say_what_is_right() {
         (vec!["frobnicate"], "Usage"),
         (vec!["run", "--subnet-pool", "10.213.0.0"], "10.213.0.0/16"),
         (vec!["run", "--subnet-pool", "10.213.0.1/16"], "10.213.0.0/16"),
-        (vec!["run", "--interval", "soon"], "30s"),
+        (vec!["run", "--interval", "soon"], "from 1s to 24h"),
         (vec!["run", "--timeout", "1h"], "from 100ms to 60s"),
         (vec!["run", "--listen", "9810"], "--listen"),
         (vec!["run", "--max-handshakes", "0"], "1.."),

@@ -175,3 +175,43 @@ async fn an_abandoned_handshake_leaves_nothing() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     sides.iter().for_each(assert_clean);
 }
+
+#[tokio::test]
+async fn who_is_paused_in_the_middle_is_not_blamed() {
+    let lab = Lab::new("pause");
+    let (web, db) = (lab.run("web", "busybox"), lab.run("db", "busybox"));
+    for side in [&web, &db] {
+        let mut request = request(&web, &db, 12345, Exchange);
+        request.host = "no.such.name".to_owned();
+        request.timeout = Duration::from_secs(1);
+        let (attempt, ()) = tokio::join!(lab.make(&request), async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::task::spawn_blocking({
+                let name = side.name.clone();
+                move || cli(&["pause", &name])
+            })
+            .await
+            .unwrap();
+        });
+        let paused = Verdict::Inconclusive(InconclusiveReason::ContainerPaused);
+        assert_eq!(attempt.verdict, paused, "{}", attempt.message);
+        cli(&["unpause", &side.name]);
+        assert_clean(&web);
+        assert_clean(&db);
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_do_not_get_into_each_other_s_way() {
+    let lab = Lab::new("crowd");
+    let (web, db) = (lab.run("web", "traditional"), lab.run("db", "openbsd"));
+    let request = request(&web, &db, 12345, Exchange);
+    for _ in 0..3 {
+        let crowd = (0..6).map(|_| lab.make(&request));
+        for attempt in futures_util::future::join_all(crowd).await {
+            assert_eq!(attempt.verdict, PROVEN, "{}", attempt.message);
+        }
+    }
+    assert_clean(&web);
+    assert_clean(&db);
+}

@@ -14,7 +14,7 @@ clock() { read -r up _ </proc/uptime && now=${up%.*}${up#*.}; }
 nap() {
 	sleep "$pause" 2>/dev/null || sleep 1 2>/dev/null || finish lacks sleep
 	polls=$((polls + 1))
-	[ "$polls" -lt 10 ] || pause=0.05
+	[ "$polls" -lt 20 ] || pause=0.05
 }
 end() {
 	[ -z "$nc" ] || { kill -9 "$nc"; wait "$nc"; } 2>/dev/null

@@ -102,6 +102,15 @@ pub fn no_listener(listener: &Transcript, exit: Option<i64>) -> InconclusiveReas
     }
 }
 
+/// Why a client ended that was not told its port yet.
+pub fn not_told(client: &Transcript, exit: Option<i64>) -> InconclusiveReason {
+    match client.end() {
+        Some(End::Lacks(_)) => InconclusiveReason::Unsupported,
+        Some(_) => InconclusiveReason::ListenerNotReady,
+        None => cut_off(client, exit),
+    }
+}
+
 /// Why a script ended without saying how.
 pub fn cut_off(script: &Transcript, exit: Option<i64>) -> InconclusiveReason {
     // The engine reports a program that it cannot start on stdout.
@@ -350,6 +359,13 @@ mod tests {
             assert_eq!(why(stderr), InconclusiveReason::PermissionDenied, "{stderr}");
         }
         assert_eq!(no_listener(&ended("", "exit busy"), Some(0)), InconclusiveReason::PortBusy);
+    }
+
+    #[test]
+    fn a_client_that_was_not_told_its_port_says_nothing_of_the_path() {
+        assert_eq!(not_told(&ended("", "bound"), None), InconclusiveReason::ListenerNotReady);
+        assert_eq!(not_told(&ended("", "lacks sleep"), None), InconclusiveReason::Unsupported);
+        assert_eq!(not_told(&Transcript::default(), Some(126)), InconclusiveReason::NoShell);
     }
 
     #[test]

@@ -45,14 +45,21 @@ pub fn listener(tool: &Tool, ports: &[u16], bound: Duration) -> Command {
     script(LISTENER, [vec![centiseconds(bound), ports.join(" ")], tool.listen()].concat())
 }
 
-/// The script of a client to `host`, for at most `bound`.
-pub fn client(tool: &Tool, host: &str, port: u16, manner: Manner, bound: Duration) -> Command {
+/// The script of a client to `host`, for at most `bound`. Which of `ports` it is to be it reads from
+/// its stdin, as [`port_line`].
+pub fn client(tool: &Tool, host: &str, ports: &[u16], manner: Manner, bound: Duration) -> Command {
     let manner = match manner {
         Manner::Knock => "knock",
         Manner::Talk => "talk",
     };
-    let bounds = vec![centiseconds(bound), format!("{port:04X}"), manner.to_owned()];
-    script(CLIENT, [bounds, tool.client(host, port)].concat())
+    let ports: Vec<_> = ports.iter().map(|port| format!("{port:04X}")).collect();
+    let bounds = vec![centiseconds(bound), manner.to_owned(), ports.join(" ")];
+    script(CLIENT, [bounds, tool.client(host)].concat())
+}
+
+/// The line by which a client is told its port, and to begin.
+pub fn port_line(port: u16) -> String {
+    format!("{port}\n")
 }
 
 /// The script that asks another one, the process `pid` in its container, to end at once.
@@ -84,9 +91,9 @@ mod tests {
 
     #[test]
     fn a_label_s_words_stay_arguments() {
-        let command = client(&tool(), "$(reboot)", 80, Manner::Knock, Duration::from_millis(2500));
+        let command = client(&tool(), "$(reboot)", &[80, 61001], Manner::Knock, Duration::from_millis(2500));
         assert_eq!(command.argv[..4], ["sh", "-c", "eval \"$TIELINE\"", "tieline"]);
-        assert_eq!(command.argv[4..], ["250", "0050", "knock", "nc", "$(reboot)", "80"]);
+        assert_eq!(command.argv[4..], ["250", "knock", "0050 EE49", "nc", "$(reboot)"]);
         assert_eq!(command.env, ["LC_ALL=C".to_owned(), format!("TIELINE={CLIENT}")]);
     }
 

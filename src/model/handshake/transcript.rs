@@ -61,6 +61,11 @@ impl Transcript {
         self.marks().iter().find_map(|mark| mark.strip_prefix("pid ")?.parse().ok())
     }
 
+    /// Whether the client waits to be told its port.
+    pub fn up(&self) -> bool {
+        self.marks().iter().any(|mark| mark == "up")
+    }
+
     /// How the script ended; `None` while it runs, or where it was cut off.
     pub fn end(&self) -> Option<End> {
         self.marks().iter().find_map(|mark| read_end(mark))
@@ -140,6 +145,8 @@ mod tests {
         assert_eq!(transcript.ready(), Some(61234));
         assert_eq!(transcript.pid(), Some(7));
         assert_eq!(transcript.end(), None);
+        assert!(!transcript.up());
+        assert!(heard("\ntieline: up\n").up());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::docker::Docker;
 use crate::model::container::RunState;
 use crate::model::handshake::script::{self, Manner};
+use crate::model::handshake::transcript::Transcript;
 use crate::model::handshake::{FailReason, InconclusiveReason, Verdict, reading};
 use crate::model::link;
 
@@ -53,7 +54,7 @@ impl Making<'_> {
 
     /// The kernel accepts connections for a paused provider, and the name of a stopped one takes ten
     /// seconds to be unknown: look first.
-    async fn both_run(&self) -> Result<(), Trouble> {
+    pub async fn both_run(&self) -> Result<(), Trouble> {
         tokio::try_join!(self.runs(&self.request.consumer), self.runs(&self.request.provider))?;
         Ok(())
     }
@@ -95,17 +96,19 @@ impl Making<'_> {
     async fn connect(&self) -> Result<Attempt, Trouble> {
         let Request { consumer, host, port, .. } = self.request;
         let tool = self.tools.tool(self.docker, consumer).await?;
-        let start = Instant::now();
-        let command = script::client(&tool, host, *port, Manner::Knock, self.left());
+        let command = script::client(&tool, host, &[*port], Manner::Knock, self.left());
         let mut client = Running::start(self.docker, consumer, command).await?;
-        while client.heard().end().is_none() && client.hear().await? {}
+        client.hear_until(Transcript::up).await?;
+        let start = Instant::now();
+        client.say(&script::port_line(*port)).await;
+        client.hear_until(|heard| heard.end().is_some()).await?;
         let rtt = start.elapsed();
         client.finish().await;
         let exit = client.exit_code().await;
         let verdict = reading::knock(tool.flavour, client.heard(), exit);
         match verdict {
             Verdict::Pass { .. } => {
-                let message = format!("connected to {host}:{port} in {} ms", rtt.as_millis());
+                let message = format!("connected to {host}:{port} in {rtt:.1?}");
                 Ok(Attempt { verdict, rtt: Some(rtt), message })
             }
             Verdict::Fail(reason) => {

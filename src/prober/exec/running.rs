@@ -44,8 +44,9 @@ impl<'a> Running<'a> {
         self.ended
     }
 
-    pub async fn say(&mut self, text: &str) -> Result<(), Trouble> {
-        self.process.write(text.as_bytes()).await.map_err(|error| Trouble::of(&error, self.side))
+    /// Says something on its stdin. A script that cannot hear it any more tells by its output why.
+    pub async fn say(&mut self, text: &str) {
+        let _ = self.process.write(text.as_bytes()).await;
     }
 
     /// Takes the next piece of output; `false` when there is no more. Nothing is lost when the
@@ -60,14 +61,15 @@ impl<'a> Running<'a> {
         Ok(!self.ended)
     }
 
-    /// Closes its stdin, by which an `nc` that is connected ends by itself.
-    pub async fn close(&mut self) {
-        self.process.close_stdin().await;
+    /// Takes output until it has said enough, or all.
+    pub async fn hear_until(&mut self, enough: impl Fn(&Transcript) -> bool) -> Result<(), Trouble> {
+        while !enough(&self.heard) && self.hear().await? {}
+        Ok(())
     }
 
     /// Lets it end: closes its stdin and waits until it has gone.
     pub async fn finish(&mut self) {
-        self.close().await;
+        self.process.close_stdin().await;
         // Where the stream breaks there is nothing to wait for; the script ends by its own bound.
         while !self.ended && matches!(self.hear().await, Ok(true)) {}
     }
