@@ -104,7 +104,7 @@ need_compose() {
 # rootfs_image NAME FOLDER: an image of a folder, marked as made here.
 rootfs_image() {
 	tar -C "$2" -c . |
-		docker import -c 'ENV PATH=/bin:/usr/bin:/sbin:/usr/sbin' -c 'CMD ["sh"]' -c 'LABEL tieline.made-by=tieline-setup' - "$1" >>"$LOG"
+		docker import -c 'ENV PATH=/bin:/usr/bin:/sbin:/usr/sbin' -c 'CMD ["sh"]' -c 'LABEL tieline-setup.made-here=yes' - "$1" >>"$LOG"
 }
 
 # busybox_image: busybox:latest, from Debian's static busybox where there is none yet.
