@@ -7,6 +7,20 @@ mkdir -p "$(dirname "$LOG")"
 : >"$LOG"
 SECONDS=0
 STEP="starting"
+# What the demo's containers are made of. The demo's test sets another name, so that it sees the image
+# made whatever the machine holds already.
+export TIELINE_DEMO_IMAGE=${TIELINE_DEMO_IMAGE:-busybox:latest}
+# Images that are made here carry it, so that the demo removes no other. Containers inherit it: it must
+# not begin with the prefix of tieline's own labels.
+MADE_HERE=tieline-setup.made-here
+
+# A command that fails unforeseen is told with its step, like one that was foreseen.
+unforeseen() { # COMMAND
+	local code=$?
+	[ "$BASH_SUBSHELL" -gt 0 ] || fail "\"$1\" ended with $code"
+}
+set -E
+trap 'unforeseen "$BASH_COMMAND"' ERR
 
 # step WORDS: says what is being done, and how many seconds have passed.
 step() {
@@ -21,20 +35,23 @@ fail() {
 }
 
 # logged COMMAND…: runs it with its output in the log. Shows the log's last line now and then, and
-# its end if the command fails.
+# its end if the command fails. The command stays in the foreground, where Ctrl-C reaches it.
 logged() {
-	"$@" >>"$LOG" 2>&1 &
-	local pid=$! next=$((SECONDS + 10))
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.1
-		[ "$SECONDS" -lt "$next" ] && continue
-		next=$((SECONDS + 10))
+	local ticker code=0
+	tick &
+	ticker=$!
+	("$@") >>"$LOG" 2>&1 || code=$?
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
+	[ "$code" != 0 ] || return 0
+	tail -n 20 "$LOG" >&2
+	fail "\"$*\" ended with $code (the whole log: $LOG)"
+}
+
+tick() {
+	while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
 		printf '[%3ds]   … %s\n' "$SECONDS" "$(tail -n 1 "$LOG" | tr -d '\r' | cut -c1-80)"
 	done
-	if ! wait "$pid"; then
-		tail -n 20 "$LOG" >&2
-		fail "'$*' (the whole log: $LOG)"
-	fi
 }
 
 as_root() {
@@ -61,35 +78,55 @@ packages() {
 }
 
 need_cargo() {
+	local wanted found
+	wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml")
 	command -v cargo >/dev/null ||
-		fail "there is no cargo: install Rust 1.88 or newer by rustup (https://rustup.rs), then run this again"
+		fail "there is no cargo: install Rust $wanted or newer by rustup (https://rustup.rs), then run this again"
+	found=$(rustc --version | cut -d' ' -f2)
+	[ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+		fail "Rust is $found and has to be $wanted or newer: rustup update"
 }
 
+# Whether an engine answers. One that is there and refuses us is no reason to start another.
 engine_answers() {
-	docker info >/dev/null 2>&1
+	local answer
+	answer=$(docker version 2>&1) && return
+	case $answer in
+	*"permission denied"*) fail "you may not use the engine's socket: run this as root, or join the group docker" ;;
+	esac
+	return 1
 }
 
 # engine: an engine that answers, installed and started where there is none.
 engine() {
+	# Newer Debians have the client in a package of its own.
 	command -v docker >/dev/null || packages docker.io
-	engine_answers && return 0
-	[ -n "${DOCKER_HOST:-}" ] && fail "no engine answers at DOCKER_HOST=$DOCKER_HOST"
+	command -v docker >/dev/null || packages docker-cli
+	engine_answers && return
+	[ -z "${DOCKER_HOST:-}" ] || fail "no engine answers at DOCKER_HOST=$DOCKER_HOST"
 	command -v dockerd >/dev/null || packages docker.io
-	step "starting the engine"
+	local log=/var/log/dockerd.log
 	if [ -d /run/systemd/system ]; then
+		log="journalctl -u docker"
+		step "starting the engine"
 		logged as_root systemctl start docker
 	else
-		as_root sh -c 'setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &'
+		step "starting the engine in the background; it stays (log: $log, process: /var/run/docker.pid)"
+		as_root sh -c "setsid dockerd >$log 2>&1 </dev/null &"
 	fi
 	local tries=0
 	until engine_answers; do
 		tries=$((tries + 1))
-		[ "$tries" -lt 60 ] || fail "the engine does not answer: $(docker info 2>&1 | tail -n 1)"
+		[ "$tries" -lt 60 ] || fail "the engine does not answer after 30 s, see $log"
 		sleep 0.5
 	done
 }
 
+# compose ARGUMENT…: whichever Compose is there. An engine at another socket has another folder to mount.
 compose() {
+	case ${DOCKER_HOST:-} in
+	unix://*/docker.sock) export DOCKER_RUN_DIR=${DOCKER_RUN_DIR:-$(dirname "${DOCKER_HOST#unix://}")} ;;
+	esac
 	if docker compose version >/dev/null 2>&1; then
 		docker compose "$@"
 	else
@@ -104,14 +141,14 @@ need_compose() {
 # rootfs_image NAME FOLDER: an image of a folder, marked as made here.
 rootfs_image() {
 	tar -C "$2" -c . |
-		docker import -c 'ENV PATH=/bin:/usr/bin:/sbin:/usr/sbin' -c 'CMD ["sh"]' -c 'LABEL tieline-setup.made-here=yes' - "$1" >>"$LOG"
+		docker import -c 'ENV PATH=/bin:/usr/bin:/sbin:/usr/sbin' -c 'CMD ["sh"]' -c "LABEL $MADE_HERE=yes" - "$1" >>"$LOG"
 }
 
-# busybox_image: busybox:latest, from Debian's static busybox where there is none yet.
+# busybox_image: the demo's image, from Debian's static busybox where there is none yet.
 busybox_image() {
-	docker image inspect busybox:latest >/dev/null 2>&1 && return 0
+	docker image inspect "$TIELINE_DEMO_IMAGE" >/dev/null 2>&1 && return
 	packages busybox-static
-	step "making the image busybox:latest from Debian's busybox-static"
+	step "making the image $TIELINE_DEMO_IMAGE from Debian's busybox-static"
 	local root applet
 	root=$(mktemp -d)
 	mkdir -p "$root"/{bin,tmp,etc,root}
@@ -119,13 +156,12 @@ busybox_image() {
 	for applet in $("$root/bin/busybox" --list); do
 		[ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 	done
-	rootfs_image busybox:latest "$root"
+	rootfs_image "$TIELINE_DEMO_IMAGE" "$root"
 	rm -rf "$root"
 }
 
 # static_binary: builds tieline without shared libraries; sets BINARY.
 static_binary() {
-	need_cargo
 	command -v cc >/dev/null || packages gcc libc6-dev
 	local host
 	host=$(rustc -vV | sed -n 's/^host: //p')
@@ -149,4 +185,9 @@ tieline_image() {
 	# The classic builder: BuildKit is a package of its own, and one COPY needs none.
 	logged env DOCKER_BUILDKIT=0 docker build -t tieline:latest "$context"
 	rm -rf "$context"
+}
+
+# remove_old_images: what earlier builds of tieline:latest left without a name.
+remove_old_images() {
+	logged docker image prune -f --filter label=org.opencontainers.image.title=tieline
 }
