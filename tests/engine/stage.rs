@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The image with a shell and the small busybox, made by the test set-up.
-pub const IMAGE: &str = "busybox:latest";
+/// The image with a shell and the small busybox, made by tests/lab/images.
+pub const IMAGE: &str = "tieline-lab/busybox:latest";
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
