@@ -71,7 +71,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
     /// Where the HTTP API, the metrics and the page listen
-    #[arg(long, env = "TIELINE_LISTEN", default_value = "127.0.0.1:9810", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "TIELINE_LISTEN", default_value = "127.0.0.1:9810", value_name = "ADDRESS:PORT", value_parser = config::parse_listen)]
     pub listen: SocketAddr,
     /// How often a proven path is proven again, where the link does not say
     #[arg(long, env = "TIELINE_INTERVAL", default_value = "60s", value_parser = config::parse_interval)]

@@ -1,9 +1,11 @@
 //! What flags become once they are valid. A value that is not gets a sentence that says what is right.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{EngineArgs, PolicyArgs};
 use crate::commands::Error;
@@ -42,6 +44,11 @@ pub fn policy(engine: &EngineArgs, policy: &PolicyArgs) -> Policy {
     }
 }
 
+/// Reads where to listen.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9810 or 0.0.0.0:9810".to_owned())
+}
+
 /// Reads an engine's address.
 pub fn parse_host(text: &str) -> Result<String, String> {
     match text.split_once("://") {
@@ -75,10 +82,8 @@ pub fn parse_prefix(text: &str) -> Result<String, String> {
     let all = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-/".contains(c));
     match text.strip_suffix('.') {
         Some(name) if !name.is_empty() && all => Ok(text.to_owned()),
-        _ => Err(format!(
-            "a prefix ends with a dot, such as 'tieline.'; write '{}.'",
-            text.trim_end_matches('.')
-        )),
+        None if !text.is_empty() && all => Err(format!("a prefix ends with a dot; write '{text}.'")),
+        _ => Err("write a name that ends with a dot, such as 'tieline.'".to_owned()),
     }
 }
 
@@ -125,8 +130,10 @@ fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, Strin
 
 /// Reads a log level or tracing directives.
 pub fn parse_level(text: &str) -> Result<String, String> {
+    // A lone word that is no level is read by the filter as the name of a module.
+    let known = !text.is_empty() && (text.parse::<LevelFilter>().is_ok() || text.contains('='));
     match EnvFilter::try_new(text) {
-        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        Ok(_) if known => Ok(text.to_owned()),
         _ => Err("write error, warn, info, debug or trace".to_owned()),
     }
 }
@@ -155,7 +162,11 @@ mod tests {
         assert!(parse_interval("0s").unwrap_err().contains("from 1s to"));
         assert!(parse_timeout("5").unwrap_err().contains("5s"));
         assert!(parse_patience("18446744073709551615s").is_err());
-        assert!(parse_level("loud=!").unwrap_err().contains("info"));
+        for level in ["loud", "", "loud=!"] {
+            assert!(parse_level(level).unwrap_err().contains("info"), "{level}");
+        }
+        assert!(parse_level("tieline=debug,bollard=info").is_ok());
+        assert!(parse_listen("9810").unwrap_err().contains("127.0.0.1:9810"));
         assert!(parse_link("web").unwrap_err().contains("CONSUMER/LINK"));
         assert!(parse_instance("a/b").is_err());
     }

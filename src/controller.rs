@@ -276,6 +276,7 @@ impl Controller {
                 let trouble = Trouble { reason: Reason::PoolExhausted, message: blocked.to_string() };
                 self.troubles.insert(edge.clone(), trouble);
                 self.queue.add_at(edge.clone(), Instant::now() + SLOW_RETRY);
+                self.metrics.workqueue_retries_total.inc();
                 self.metrics.reconcile_total.with_label_values(&[Reconciled::Requeue.as_str()]).inc();
             }
             None if plan.actions.is_empty() && plan.garbage.is_empty() => {

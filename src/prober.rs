@@ -3,7 +3,7 @@
 
 pub mod exec;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -150,8 +150,8 @@ struct Scheduler<P> {
     queue: Queue<PathKey>,
     running: JoinSet<Attempt>,
     under_way: HashMap<Id, (PathKey, Job)>,
-    /// Provider ports that an exchange is using, and who waits for each.
-    turns: HashMap<Turn, VecDeque<PathKey>>,
+    /// Provider ports that handshakes are using.
+    turns: HashMap<Turn, InUse>,
     /// How many handshakes in a row were not good.
     bad: HashMap<PathKey, u32>,
 }
@@ -192,17 +192,40 @@ impl<P: Prober> Scheduler<P> {
 
     fn start(&mut self, path: PathKey) {
         let Some(job) = self.jobs.get(&path).cloned() else { return self.queue.done(&path) };
-        if let Some(turn) = turn(&job.request) {
-            if let Some(waiting) = self.turns.get_mut(&turn) {
-                self.queue.done(&path);
-                return waiting.push_back(path);
-            }
-            self.turns.insert(turn, VecDeque::new());
+        if !self.take_turn(&path, &job.request) {
+            return self.queue.done(&path);
         }
         let prober = Arc::clone(&self.prober);
         let request = job.request.clone();
         let task = self.running.spawn(async move { prober.handshake(&request).await });
         self.under_way.insert(task.id(), (path, job));
+    }
+
+    /// Whether the handshake may use the provider's port now. If not, its path is due again when the
+    /// port is free: a knock must not meet the listener of an exchange, nor one exchange another's.
+    fn take_turn(&mut self, path: &PathKey, request: &Request) -> bool {
+        let alone = request.mode == Handshake::Exchange;
+        match self.turns.get_mut(&turn(request)) {
+            None => {
+                self.turns.insert(turn(request), InUse { alone, users: 1, waiting: Vec::new() });
+            }
+            Some(in_use) if alone || in_use.alone => {
+                in_use.waiting.push(path.clone());
+                return false;
+            }
+            Some(in_use) => in_use.users += 1,
+        }
+        true
+    }
+
+    fn leave_turn(&mut self, request: &Request) {
+        let Some(in_use) = self.turns.get_mut(&turn(request)) else { return };
+        in_use.users -= 1;
+        if in_use.users == 0 {
+            let freed = self.turns.remove(&turn(request));
+            // All of them: the first takes the port again, the others line up behind it.
+            freed.into_iter().flat_map(|in_use| in_use.waiting).for_each(|path| self.queue.add(path));
+        }
     }
 
     async fn finish(&mut self, ended: Result<(Id, Attempt), tokio::task::JoinError>) {
@@ -214,10 +237,7 @@ impl<P: Prober> Scheduler<P> {
             }
         };
         let Some((path, job)) = self.under_way.remove(&id) else { return };
-        if let Some(waiting) = turn(&job.request).and_then(|turn| self.turns.remove(&turn)) {
-            // All of them: the first takes the turn again, the others line up behind it.
-            waiting.into_iter().for_each(|path| self.queue.add(path));
-        }
+        self.leave_turn(&job.request);
         self.queue.done(&path);
         self.schedule_next(&path, &job, attempt.as_ref());
         if let Some(attempt) = attempt {
@@ -278,9 +298,15 @@ impl<P: Prober> Scheduler<P> {
 /// A port of a provider.
 type Turn = (ContainerId, u16);
 
-/// Exchanges of several consumers on one provider's port take turns.
-fn turn(request: &Request) -> Option<Turn> {
-    (request.mode == Handshake::Exchange).then(|| (request.provider.id.clone(), request.port))
+/// A provider's port in use by one exchange, or by any number of knocks at its own listener.
+struct InUse {
+    alone: bool,
+    users: usize,
+    waiting: Vec<PathKey>,
+}
+
+fn turn(request: &Request) -> Turn {
+    (request.provider.id.clone(), request.port)
 }
 
 fn jittered(interval: Duration) -> Duration {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::client::Client;
-use super::{Error, Exit, output, style};
+use super::{Error, Exit, output, status, style};
 use crate::cli::{DescribeArgs, Output};
 use crate::snapshot::{LinkStatus, PathStatus};
 
@@ -21,7 +21,7 @@ pub(super) async fn run(args: DescribeArgs) -> Result<Exit, Error> {
         Output::Json => output::println(&body)?,
         Output::Text => output::print(&render(&link))?,
     }
-    Ok(if link.state == "Ready" { Exit::Yes } else { Exit::No })
+    Ok(if status::is_fine(&link) { Exit::Yes } else { Exit::No })
 }
 
 fn render(link: &LinkStatus) -> String {

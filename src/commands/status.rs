@@ -22,8 +22,8 @@ pub(super) async fn run(args: StatusArgs) -> Result<Exit, Error> {
         wait(&client, args.timeout, args.output).await
     } else {
         let (links, body) = client.links().await?;
-        warn_if_not_ready(&client).await?;
         print(&links, &body, args.output)?;
+        fail_if_not_ready(&client).await?;
         Ok(if links.iter().all(is_fine) { Exit::Yes } else { Exit::No })
     }
 }
@@ -35,12 +35,12 @@ fn print(links: &[LinkStatus], body: &str, format: Output) -> Result<(), Error> 
     }
 }
 
-/// A table that a controller shows which lost its engine may be old.
-async fn warn_if_not_ready(client: &Client) -> Result<(), Error> {
-    if let Some(why) = client.not_ready().await? {
-        eprintln!("the controller is not ready: {why}");
+/// What a controller shows that lost its engine, or has not found it yet, may be wrong by now.
+async fn fail_if_not_ready(client: &Client) -> Result<(), Error> {
+    match client.not_ready().await? {
+        Some(why) => Err(Error::Engine(format!("the controller is not ready: {why}"))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 async fn watch(client: &Client, format: Output) -> Result<Exit, Error> {
@@ -105,7 +105,7 @@ fn complain(links: &[LinkStatus], timeout: Duration) {
 }
 
 /// A link that is declared never to be proven is fine when it is wired.
-fn is_fine(link: &LinkStatus) -> bool {
+pub(super) fn is_fine(link: &LinkStatus) -> bool {
     let reason = |kind| link.condition(kind).map(|condition| condition.reason.as_str());
     link.state == "Ready" || (link.state == "Unknown" && reason("Reachable") == Some("HandshakeNone"))
 }

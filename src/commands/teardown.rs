@@ -21,24 +21,23 @@ pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
     let removed: Vec<String> = names(&before).into_iter().filter(|name| !left.contains(name)).collect();
     match args.output {
         Output::Json => output::println(&json!({ "removed": removed, "left": left }).to_string())?,
-        Output::Text => output::print(&text(&removed, &args.engine.instance))?,
+        Output::Text if removed.is_empty() && left.is_empty() => {
+            output::println(&format!("nothing to remove: instance {} owns no network", args.engine.instance))?
+        }
+        Output::Text => {
+            let lines: String = removed.iter().map(|name| format!("removed network {name}\n")).collect();
+            output::print(&lines)?;
+        }
     }
     if left.is_empty() {
         return Ok(Exit::Yes);
     }
-    let why = applied.failure.map_or_else(
-        || "a running controller made them anew: stop it first".to_owned(),
-        |failure| failure.trouble.message,
+    let why = applied.failure.map_or(String::new(), |failure| format!(" ({})", failure.trouble.message));
+    eprintln!(
+        "still there: {}{why}; a controller that runs makes its networks anew: stop it first",
+        left.join(", ")
     );
-    eprintln!("still there: {}: {why}", left.join(", "));
     Ok(Exit::No)
-}
-
-fn text(removed: &[String], instance: &str) -> String {
-    if removed.is_empty() {
-        return format!("nothing to remove: instance {instance} owns no network\n");
-    }
-    removed.iter().map(|name| format!("removed network {name}\n")).collect()
 }
 
 /// Labels do not matter here: every network that is ours goes.

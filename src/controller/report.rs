@@ -73,8 +73,8 @@ impl Report {
         let reason = ready(assessment).map_or(Reason::NotReady, |condition| condition.reason);
         let known = self.records.get(key);
         let from = known.map(|record| record.state);
-        let news =
-            known.is_none_or(|r| r.state != assessment.state || (r.reason != reason && is_bad(r.state)));
+        let news = known
+            .is_none_or(|r| r.state != assessment.state || (r.reason != reason && is_bad(r.state, reason)));
         let since: Vec<SystemTime> = assessment
             .conditions
             .iter()
@@ -106,7 +106,7 @@ impl Report {
                 reason: reason.as_str().to_owned(),
                 message: assessment.message.clone(),
             };
-            log(key, provider, assessment.state, &transition);
+            log(key, provider, is_bad(assessment.state, reason), &transition);
             push(Arc::make_mut(&mut record.history), transition.clone(), HISTORY);
             push(Arc::make_mut(&mut self.events), transition, EVENTS);
         }
@@ -336,18 +336,23 @@ fn push(history: &mut VecDeque<Transition>, transition: Transition, limit: usize
     history.push_back(transition);
 }
 
-/// States that a person should do something about.
-fn is_bad(state: State) -> bool {
-    matches!(state, State::Invalid | State::Denied | State::NoListener | State::Unreachable | State::Unknown)
+/// Whether a person should do something about it.
+fn is_bad(state: State, reason: Reason) -> bool {
+    match state {
+        State::Invalid | State::Denied | State::NoListener | State::Unreachable => true,
+        State::Wiring => reason != Reason::InProgress,
+        State::Unknown => reason != Reason::HandshakeNone,
+        State::Ready | State::Pending | State::Verifying => false,
+    }
 }
 
-fn log(key: &LinkKey, provider: &str, state: State, transition: &Transition) {
-    let (was, reason) = (&transition.from, &transition.reason);
+fn log(key: &LinkKey, provider: &str, bad: bool, transition: &Transition) {
+    let Transition { from: was, to: state, reason, .. } = transition;
     let text = match transition.message.as_str() {
         "" => format!("{key} is {state}"),
         message => format!("{key} is {state}: {message}"),
     };
-    if is_bad(state) {
+    if bad {
         tracing::warn!(link = %key, provider, %state, was, reason, "{text}");
     } else {
         tracing::info!(link = %key, provider, %state, was, reason, "{text}");

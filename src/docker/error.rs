@@ -83,7 +83,7 @@ pub(super) fn classify(error: Bollard, timeout: Duration) -> Error {
         Bollard::UnsupportedURISchemeError { uri } => {
             Error::Rejected(format!("{uri}: not a unix://, tcp:// or http:// address"))
         }
-        other => Error::Unavailable(with_sources(&other)),
+        other => Error::Unavailable(root_cause(&other)),
     }
 }
 
@@ -100,19 +100,13 @@ fn answer(status: u16, message: String) -> Error {
     }
 }
 
-/// hyper says "client error (Connect)" and leaves "permission denied" to its source.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+/// hyper says "client error (Connect)"; what is the matter, its innermost source says.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    text
+    cause.to_string()
 }
 
 #[cfg(test)]

@@ -83,7 +83,10 @@ impl<F: Findings> Assessor<'_, F> {
         let resolution = self.link.resolution;
         let provider = &self.link.provider;
         if resolution.found > 0 && resolution.found == resolution.denied {
-            let message = format!("{provider} does not accept this consumer");
+            let prefix = &self.world.policy().label_prefix;
+            let message = format!(
+                "{provider} does not accept this consumer: its label {prefix}accept does not name it"
+            );
             return condition(Kind::Accepted, Status::False, Reason::NotAccepted, message);
         }
         let message = match resolution.denied {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::container::{ContainerId, Network};
+use super::container::{Container, ContainerId, Network};
 use super::declaration::{Edge, Pair, is_leaving, is_wireable};
 use super::link::EdgeKey;
 use super::subnet;
@@ -20,8 +20,9 @@ pub struct Spot {
     pub attached: BTreeSet<ContainerId>,
     /// Who has to be on it.
     pub wanted: BTreeSet<ContainerId>,
-    /// Who has to be on it and is not, consumers after providers: a name is there before anybody
-    /// looks for it.
+    /// Who has to be on it and is not. First those that do not run: to connect them takes a few
+    /// milliseconds, and they may be started any moment; then providers before consumers, so that a
+    /// name is there before anybody looks for it.
     pub joining: Vec<ContainerId>,
     /// How many containers it has addresses for.
     capacity: usize,
@@ -130,7 +131,10 @@ pub fn arrange(key: &EdgeKey, edge: &Edge, world: &World, prefix: u8) -> Vec<Spo
         }
     }
     for spot in &mut spots {
-        spot.joining.sort_by_key(|id| edge.pairs.keys().all(|(_, provider)| provider != id));
+        spot.joining.sort_by_key(|id| {
+            let running = world.container(id).is_some_and(Container::is_running);
+            (running, edge.pairs.keys().all(|(_, provider)| provider != id))
+        });
     }
     spots
 }

@@ -174,6 +174,23 @@ async fn no_more_than_so_many_are_made_at_once_and_a_slow_one_delays_only_itself
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_knock_never_meets_the_listener_of_an_exchange() {
+    for (one, other, together) in [
+        (Handshake::Exchange, Handshake::Auto, 1),
+        (Handshake::Connect, Handshake::Exchange, 1),
+        (Handshake::Connect, Handshake::Auto, 2),
+    ] {
+        let slow = Scripted { takes: Duration::from_secs(1), ..Scripted::default() };
+        let mut stand = Stand::new(slow, 9);
+        stand.set(&[path("a", one), path("b", other)]);
+        for _ in 0..2 {
+            stand.finished.recv().await.unwrap();
+        }
+        assert_eq!(stand.prober.most_at_once.load(Ordering::SeqCst), together, "{one:?} and {other:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn exchanges_on_one_port_take_turns() {
     let slow = Scripted { takes: Duration::from_secs(1), ..Scripted::default() };
     let mut stand = Stand::new(slow, 9);

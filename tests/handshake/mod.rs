@@ -151,9 +151,11 @@ async fn what_cannot_be_probed_is_inconclusive() {
             assert_eq!(attempt.verdict, Verdict::Inconclusive(reason), "{}", attempt.message);
         }
     }
-    // A refusal needs nothing of the provider.
-    let attempt = lab.make(&request(&web, &bare, 12345, Auto)).await;
+    // A refusal needs nothing of the provider; what it means for the path does.
+    let attempt = lab.make(&request(&web, &bare, 12345, Connect)).await;
     assert_eq!(attempt.verdict, Verdict::Fail(FailReason::Refused), "{}", attempt.message);
+    let attempt = lab.make(&request(&web, &bare, 12345, Auto)).await;
+    assert_eq!(attempt.verdict, Verdict::Inconclusive(InconclusiveReason::NoShell), "{}", attempt.message);
     cli(&["unpause", &paused.name]);
     for side in [&web, &db, &bare, &without, &paused] {
         assert_clean(side);

@@ -75,15 +75,11 @@ impl Making<'_> {
         if connect.verdict != Verdict::Fail(FailReason::Refused) {
             return Ok(connect);
         }
-        let exchange = match self.exchange_on(&high_ports()).await {
-            Ok(exchange) => exchange,
-            // The refusal stands, whether or not more can be learned.
-            Err(trouble) => {
-                let message =
-                    format!("{}; whether the path works is unknown: {}", connect.message, trouble.message);
-                return Ok(Attempt { message, ..connect });
-            }
-        };
+        let exchange = self.exchange_on(&high_ports()).await.map_err(|trouble| {
+            let message =
+                format!("{}; whether the path works is unknown: {}", connect.message, trouble.message);
+            Trouble::new(trouble.reason, message)
+        })?;
         if !matches!(exchange.verdict, Verdict::Pass { .. }) {
             return Ok(exchange);
         }
