@@ -2,6 +2,7 @@
 //! streams, errors at chosen calls.
 
 mod api;
+mod conformance;
 mod engine;
 mod faults;
 mod state;

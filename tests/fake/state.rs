@@ -153,6 +153,14 @@ impl State {
         self.emit("container", "start", id, json!({}));
     }
 
+    pub fn stop_container(&mut self, id: &str) {
+        let container = self.containers.get_mut(id).unwrap();
+        container.running = false;
+        container.attachments.values_mut().for_each(|attachment| attachment.address.clear());
+        self.emit("container", "die", id, json!({}));
+        self.emit("container", "stop", id, json!({}));
+    }
+
     pub fn remove_container(&mut self, id: &str) {
         self.containers.remove(id);
         self.emit("container", "destroy", id, json!({}));
