@@ -7,7 +7,7 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecResults};
@@ -85,17 +85,19 @@ async fn bare_round(docker: &Docker, stage: &Stage, round: usize, times: &mut BT
     note(times, "1 bare: network and two connects", created);
     stage.docker(&["start", &stage.name(&provider), &stage.name(&consumer)]);
     let started = Instant::now();
-    let listen = format!("echo pong | nc -l -p {PORT}");
-    let ask = format!("echo ping | nc -w 3 {} {PORT}", stage.name(&provider));
     let (provider, consumer) = (stage.name(&provider), stage.name(&consumer));
-    let listener = exec(docker, &provider, &listen);
-    let asking = async {
-        while !exec(docker, &consumer, &ask).await.contains("pong") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    // The input is held open: an nc whose input is at its end loses messages.
+    let listen = format!("{{ echo pong; sleep 0.02; }} | nc -w 2 -l -p {PORT}");
+    let ask = format!(
+        "for n in 1 2 3 4 5 6 7 8 9; do echo ping | nc -w 2 {provider} {PORT} && break; sleep 0.02; done"
+    );
+    for attempt in 1.. {
+        let (heard, answered) = tokio::join!(exec(docker, &provider, &listen), exec(docker, &consumer, &ask));
+        if heard.contains("ping") && answered.contains("pong") {
+            break;
         }
-    };
-    let (heard, ()) = tokio::join!(listener, asking);
-    assert!(heard.contains("ping"));
+        assert!(attempt < 10, "no answer in ten attempts: {heard:?}, {answered:?}");
+    }
     note(times, "2 bare: started to answered over nc", started);
     stage.docker(&["rm", "-f", &provider, &consumer]);
     docker.remove_network(&network).await.unwrap();

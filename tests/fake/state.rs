@@ -197,8 +197,12 @@ impl State {
         } else {
             Attachment { aliases, ..Attachment::default() }
         };
+        let running = found.running;
         found.attachments.insert(name, attachment);
-        self.emit("network", "connect", network, json!({ "container": container }));
+        // Engine 20.10 says nothing of a container that is not up (measured).
+        if running {
+            self.emit("network", "connect", network, json!({ "container": container }));
+        }
         Ok(())
     }
 
