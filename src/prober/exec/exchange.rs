@@ -41,8 +41,9 @@ impl Making<'_> {
     async fn exchange_between(&self, pair: &mut Pair<'_>, flavour: Flavour) -> Result<Attempt, Trouble> {
         let host = &self.request.host;
         let (request, reply) = (Token::new(fastrand::u128(..)), Token::new(fastrand::u128(..)));
-        pair.listener.say(&reply.line()).await;
         let port = self.ready(pair).await?;
+        // Not earlier: an nc that lost the race for a port would take the token along.
+        pair.listener.say(&reply.line()).await;
         let start = Instant::now();
         pair.client.say(&format!("{}{}", script::port_line(port), request.line())).await;
         let arrived = pair.listen(&request, &reply).await?;
