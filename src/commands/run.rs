@@ -86,6 +86,8 @@ async fn assemble(
     // A task that ends by itself takes the rest with it: half a controller would look like a whole one.
     let died = |name| move |ended| Error::Other(format!("the {name} died: {ended:?}"));
     let cause = tokio::select! {
+        // First, since a shutdown ends the others too, and some of them at once.
+        biased;
         () = shutdown.cancelled() => None,
         ended = &mut watching => Some(died("watch")(ended.map_err(|error| error.to_string()))),
         ended = &mut proving => Some(died("prober")(ended.map_err(|error| error.to_string()))),
