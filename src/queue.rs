@@ -106,11 +106,6 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.running.values().min().copied()
     }
 
-    /// How many keys are being worked on.
-    pub fn running(&self) -> usize {
-        self.running.len()
-    }
-
     fn schedule(&mut self, key: K, at: Instant) {
         self.times.insert(key.clone(), at);
         self.due.insert((at, key));
