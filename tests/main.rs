@@ -7,3 +7,4 @@ mod engine;
 mod fake;
 mod handshake;
 mod layers;
+mod proxy;

@@ -8,4 +8,5 @@ mod handshakes;
 mod labels;
 mod metrics;
 pub mod stage;
+mod stream;
 mod wiring;
