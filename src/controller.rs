@@ -6,49 +6,33 @@
 
 mod apply;
 mod paths;
+mod reconciles;
 mod report;
 mod stopwatch;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use crate::docker::Docker;
 use crate::docker::watch::{Event, Listing, Loss, Signal};
-use crate::metrics::{Metrics, Reconciled};
-use crate::model::assess::Trouble;
-use crate::model::condition::Reason;
-use crate::model::link::EdgeKey;
-use crate::model::plan::{self, Plan, Planned};
+use crate::metrics::Metrics;
 use crate::model::world::{Observation, Stamp, Touched, World};
 use crate::prober::{Finished, Jobs};
-use crate::queue::Queue;
 use crate::snapshot::{Readiness, Snapshot};
-use apply::{Applied, Failure, Retry};
 use paths::Paths;
+use reconciles::{Reconciles, Step};
 use report::{Known, Report};
 use stopwatch::Stopwatch;
 
 pub use apply::apply;
 pub use paths::Defaults;
 
-/// Reconciles under way at once. The engine makes networks one after the other anyway; connects to
-/// different containers it makes in parallel.
-const RECONCILES_AT_ONCE: usize = 8;
-/// Delay before something is tried again that the engine understood and refused, or that has no
-/// subnet.
-const SLOW_RETRY: Duration = Duration::from_secs(10);
 /// Signals taken in one go, before anything else gets a turn.
 const BATCH: usize = 256;
-/// How long reconciles under way may go on after a shutdown was asked for.
-const FAREWELL: Duration = Duration::from_secs(10);
-
 /// What the controller is given.
 pub struct Options {
     /// How long a network may be out of use before it goes.
@@ -72,13 +56,6 @@ pub struct Channels {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
 }
 
-struct Reconcile {
-    edge: EdgeKey,
-    started: Instant,
-    garbage: bool,
-    applied: Applied,
-}
-
 /// Keeps the engine as the labels say, until `shutdown`.
 pub async fn run(
     docker: Docker,
@@ -89,10 +66,24 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let Channels { mut signals, mut verdicts, jobs, snapshots } = channels;
-    let mut controller = Controller::new(docker, world, options, jobs, snapshots, metrics);
+    let reconciles = Reconciles::new(docker.clone(), Arc::clone(&metrics), options.gc_grace);
+    let mut controller = Controller {
+        docker,
+        world,
+        options,
+        jobs,
+        snapshots,
+        metrics,
+        reconciles,
+        live: false,
+        lost: Readiness::default(),
+        listed_once: false,
+        paths: Paths::default(),
+        report: Report::default(),
+        stopwatch: Stopwatch::default(),
+    };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        let may_start = controller.live && controller.reconciles.len() < RECONCILES_AT_ONCE;
         tokio::select! {
             () = shutdown.cancelled() => break,
             count = signals.recv_many(&mut batch, BATCH) => {
@@ -107,12 +98,11 @@ pub async fn run(
                     controller.paths.take(&finished);
                 }
             }
-            Some(ended) = controller.reconciles.join_next_with_id() => controller.take_reconcile(ended),
-            edge = controller.queue.next(), if may_start => controller.reconcile(edge),
+            step = controller.reconciles.step(controller.live) => controller.take_step(step),
         }
         controller.publish();
     }
-    controller.say_farewell().await;
+    controller.reconciles.drain().await;
 }
 
 struct Controller {
@@ -122,52 +112,18 @@ struct Controller {
     jobs: watch::Sender<Arc<Jobs>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     metrics: Arc<Metrics>,
-    queue: Queue<EdgeKey>,
-    reconciles: JoinSet<Reconcile>,
-    under_way: HashMap<Id, EdgeKey>,
+    reconciles: Reconciles,
     /// Whether the world is known: a whole list was taken in since the stream was last lost.
     live: bool,
     /// Why it is not.
     lost: Readiness,
     listed_once: bool,
-    /// Since when edges have had networks that nothing needs.
-    garbage_since: HashMap<EdgeKey, Instant>,
-    troubles: HashMap<EdgeKey, Trouble>,
     paths: Paths,
     report: Report,
     stopwatch: Stopwatch,
 }
 
 impl Controller {
-    fn new(
-        docker: Docker,
-        world: World,
-        options: Options,
-        jobs: watch::Sender<Arc<Jobs>>,
-        snapshots: watch::Sender<Arc<Snapshot>>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            docker,
-            world,
-            options,
-            jobs,
-            snapshots,
-            metrics,
-            queue: Queue::default(),
-            reconciles: JoinSet::new(),
-            under_way: HashMap::new(),
-            live: false,
-            lost: Readiness::default(),
-            listed_once: false,
-            garbage_since: HashMap::new(),
-            troubles: HashMap::new(),
-            paths: Paths::default(),
-            report: Report::default(),
-            stopwatch: Stopwatch::default(),
-        }
-    }
-
     fn take_signals(&mut self, batch: &mut Vec<Signal>) {
         let mut news = Vec::new();
         for signal in batch.drain(..) {
@@ -211,10 +167,10 @@ impl Controller {
                 "watching the engine"
             );
             // How long something has been out of use says nothing across a gap.
-            self.garbage_since.clear();
+            self.reconciles.forget_garbage();
         }
         // Whatever was done without an error and without an effect is tried again.
-        self.enqueue_everything();
+        self.reconcile_everything();
         self.live = true;
         self.lost = Readiness::default();
         self.listed_once = true;
@@ -245,147 +201,29 @@ impl Controller {
         changes
     }
 
+    fn take_step(&mut self, step: Step) {
+        match step {
+            Step::Due(edge) => {
+                self.world.set_routes((self.options.routes)());
+                self.reconciles.begin(edge, &mut self.world);
+            }
+            Step::Ended(ended) => {
+                let seen = self.reconciles.finish(ended, &mut self.world);
+                self.observe(seen);
+            }
+        }
+    }
+
     fn follow_up(&mut self, touched: Touched) {
-        self.enqueue(touched.edges);
+        self.reconciles.add(touched.edges);
         if touched.freed {
-            let starved = |trouble: &Trouble| trouble.reason == Reason::PoolExhausted;
-            let edges = self.troubles.iter().filter(|(_, trouble)| starved(trouble));
-            self.enqueue(edges.map(|(edge, _)| edge.clone()).collect());
+            self.reconciles.add_starved();
         }
     }
 
-    fn enqueue(&mut self, edges: BTreeSet<EdgeKey>) {
-        for edge in edges {
-            self.metrics.workqueue_adds_total.inc();
-            self.queue.add(edge);
-        }
-    }
-
-    fn enqueue_everything(&mut self) {
-        let declared = self.world.declaration().edges.keys().cloned();
-        let edges = declared.chain(self.world.owned().map(|(_, edge)| edge.clone())).collect();
-        self.enqueue(edges);
-    }
-
-    fn reconcile(&mut self, edge: EdgeKey) {
-        self.world.set_routes((self.options.routes)());
-        let plan = plan::plan(&edge, &self.world);
-        let garbage = self.is_garbage_due(&edge, &plan);
-        match plan.blocked {
-            Some(blocked) => {
-                let trouble = Trouble { reason: Reason::PoolExhausted, message: blocked.to_string() };
-                self.troubles.insert(edge.clone(), trouble);
-                self.queue.add_at(edge.clone(), Instant::now() + SLOW_RETRY);
-                self.metrics.workqueue_retries_total.inc();
-                self.metrics.reconcile_total.with_label_values(&[Reconciled::Requeue.as_str()]).inc();
-            }
-            None if plan.actions.is_empty() && plan.garbage.is_empty() => {
-                self.troubles.remove(&edge);
-            }
-            None => {}
-        }
-        let claim = plan.claim();
-        let mut actions: Vec<Planned> = plan.actions;
-        if garbage {
-            actions.extend(plan.garbage);
-        }
-        if actions.is_empty() {
-            return self.queue.done(&edge);
-        }
-        self.world.claim(edge.clone(), claim);
-        let docker = self.docker.clone();
-        let span = tracing::debug_span!("reconcile", %edge);
-        let started = Instant::now();
-        let key = edge.clone();
-        let work = async move {
-            let applied = apply(&docker, actions).await;
-            Reconcile { edge, started, garbage, applied }
-        };
-        let task = self.reconciles.spawn(work.instrument(span));
-        self.under_way.insert(task.id(), key);
-    }
-
-    fn take_reconcile(&mut self, ended: Result<(Id, Reconcile), JoinError>) {
-        match ended {
-            Ok((id, reconcile)) => {
-                self.under_way.remove(&id);
-                self.finish(reconcile);
-            }
-            Err(error) => {
-                tracing::error!(%error, "a reconcile's task died");
-                if let Some(edge) = self.under_way.remove(&error.id()) {
-                    self.world.release(&edge);
-                    self.queue.failed(&edge);
-                }
-            }
-        }
-    }
-
-    /// Whether what the plan would throw away has been out of use for long enough. If not, the edge
-    /// is due again when it will be.
-    fn is_garbage_due(&mut self, edge: &EdgeKey, plan: &Plan) -> bool {
-        if plan.garbage.is_empty() {
-            self.garbage_since.remove(edge);
-            return false;
-        }
-        let now = Instant::now();
-        if !self.world.is_complete() {
-            self.queue.add_at(edge.clone(), now + SLOW_RETRY);
-            return false;
-        }
-        let due = *self.garbage_since.entry(edge.clone()).or_insert(now) + self.options.gc_grace;
-        if due > now {
-            self.queue.add_at(edge.clone(), due);
-        }
-        due <= now
-    }
-
-    fn finish(&mut self, reconcile: Reconcile) {
-        let Reconcile { edge, started, garbage, applied } = reconcile;
-        self.metrics.reconcile_duration_seconds.observe(started.elapsed().as_secs_f64());
-        self.world.release(&edge);
-        for subnet in applied.refused {
-            self.world.refuse(subnet);
-        }
-        if garbage && applied.failure.is_none() {
-            self.garbage_since.remove(&edge);
-        }
-        self.observe(applied.observations);
-        let result = match applied.failure {
-            None => {
-                self.queue.done(&edge);
-                Reconciled::Success
-            }
-            Some(failure) => {
-                self.fail(&edge, failure);
-                Reconciled::Error
-            }
-        };
-        self.metrics.reconcile_total.with_label_values(&[result.as_str()]).inc();
-    }
-
-    /// The one table of when something is tried again.
-    fn fail(&mut self, edge: &EdgeKey, failure: Failure) {
-        self.metrics.workqueue_retries_total.inc();
-        match failure.retry {
-            Retry::Now => {
-                self.queue.add(edge.clone());
-                self.queue.done(edge);
-            }
-            Retry::Backoff => {
-                self.queue.failed(edge);
-            }
-            Retry::Slowly => {
-                self.queue.done(edge);
-                self.queue.add_at(edge.clone(), Instant::now() + SLOW_RETRY);
-            }
-        }
-        if failure.retry != Retry::Now {
-            let known = self.troubles.insert(edge.clone(), failure.trouble.clone());
-            if known.as_ref() != Some(&failure.trouble) {
-                tracing::warn!(%edge, reason = failure.trouble.reason.as_str(), "{}", failure.trouble.message);
-            }
-        }
+    fn reconcile_everything(&mut self) {
+        let declared = self.world.declaration().edges.keys();
+        self.reconciles.add(declared.chain(self.world.owned().map(|(_, edge)| edge)).cloned());
     }
 
     /// Works out what follows from the present state for everybody else.
@@ -410,20 +248,12 @@ impl Controller {
             }
             differs
         });
-        let known = Known { paths: &self.paths, troubles: &self.troubles };
+        let known = Known { paths: &self.paths, troubles: self.reconciles.troubles() };
         let links = self.report.update(&self.world, &known, SystemTime::now());
         let ready = if self.live { Readiness::Ready } else { self.lost.clone() };
-        let totals = report::totals(&self.world, &self.queue);
+        let totals = report::totals(&self.world, self.reconciles.queue());
         let events: Arc<VecDeque<_>> = self.report.events();
         self.snapshots.send_replace(Arc::new(Snapshot { ready, links, events, totals }));
-    }
-
-    /// Lets reconciles under way finish what they began; links stay up.
-    async fn say_farewell(mut self) {
-        let all = async { while self.reconciles.join_next().await.is_some() {} };
-        if tokio::time::timeout(FAREWELL, all).await.is_err() {
-            tracing::warn!("reconciles were still under way; the next start carries on where they stopped");
-        }
     }
 }
 

@@ -1,0 +1,249 @@
+//! What has to be done, what is being done, and what went wrong with it: the work queue, the
+//! reconciles under way and, for each edge, how the last one ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::apply::{Applied, Failure, Retry, apply};
+use crate::docker::Docker;
+use crate::metrics::{Metrics, Reconciled};
+use crate::model::assess::Trouble;
+use crate::model::condition::Reason;
+use crate::model::link::EdgeKey;
+use crate::model::plan::{self, Plan};
+use crate::model::world::{Observation, Stamp, World};
+use crate::queue::Queue;
+
+/// Reconciles under way at once. The engine makes networks one after the other anyway; connects to
+/// different containers it makes in parallel.
+const AT_ONCE: usize = 8;
+/// Delay before something is tried again that the engine understood and refused, or that has no
+/// subnet.
+const SLOW_RETRY: Duration = Duration::from_secs(10);
+/// How long reconciles under way may go on after a shutdown was asked for.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The work on all edges.
+pub(super) struct Reconciles {
+    docker: Docker,
+    metrics: Arc<Metrics>,
+    gc_grace: Duration,
+    queue: Queue<EdgeKey>,
+    tasks: JoinSet<Reconcile>,
+    under_way: HashMap<Id, EdgeKey>,
+    /// Since when edges have had networks that nothing needs.
+    garbage_since: HashMap<EdgeKey, Instant>,
+    troubles: HashMap<EdgeKey, Trouble>,
+}
+
+/// What there is to do next.
+pub(super) enum Step {
+    /// This edge is to be planned for.
+    Due(EdgeKey),
+    /// A reconcile has ended.
+    Ended(Result<(Id, Reconcile), JoinError>),
+}
+
+/// One that has ended.
+pub(super) struct Reconcile {
+    edge: EdgeKey,
+    started: Instant,
+    garbage: bool,
+    applied: Applied,
+}
+
+impl Reconciles {
+    pub(super) fn new(docker: Docker, metrics: Arc<Metrics>, gc_grace: Duration) -> Self {
+        Self {
+            docker,
+            metrics,
+            gc_grace,
+            queue: Queue::default(),
+            tasks: JoinSet::new(),
+            under_way: HashMap::new(),
+            garbage_since: HashMap::new(),
+            troubles: HashMap::new(),
+        }
+    }
+
+    /// Makes edges due now.
+    pub(super) fn add(&mut self, edges: impl IntoIterator<Item = EdgeKey>) {
+        for edge in edges {
+            self.metrics.workqueue_adds_total.inc();
+            self.queue.add(edge);
+        }
+    }
+
+    /// Makes those edges due now that found no subnet.
+    pub(super) fn add_starved(&mut self) {
+        let starved = |trouble: &Trouble| trouble.reason == Reason::PoolExhausted;
+        let edges: Vec<EdgeKey> =
+            self.troubles.iter().filter(|(_, t)| starved(t)).map(|(edge, _)| edge.clone()).collect();
+        self.add(edges);
+    }
+
+    /// Lets every grace period begin anew.
+    pub(super) fn forget_garbage(&mut self) {
+        self.garbage_since.clear();
+    }
+
+    /// Why wiring failed, by edge.
+    pub(super) fn troubles(&self) -> &HashMap<EdgeKey, Trouble> {
+        &self.troubles
+    }
+
+    /// What is waiting and what is running.
+    pub(super) fn queue(&self) -> &Queue<EdgeKey> {
+        &self.queue
+    }
+
+    /// Waits until a reconcile ends or, if any `may_start`, an edge is due. Cancel safe.
+    pub(super) async fn step(&mut self, may_start: bool) -> Step {
+        tokio::select! {
+            Some(ended) = self.tasks.join_next_with_id() => Step::Ended(ended),
+            edge = self.queue.next(), if may_start && self.tasks.len() < AT_ONCE => Step::Due(edge),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Plans for an edge that was due, and starts to do what is planned.
+    pub(super) fn begin(&mut self, edge: EdgeKey, world: &mut World) {
+        let plan = plan::plan(&edge, world);
+        let garbage = self.is_garbage_due(&edge, &plan, world);
+        match plan.blocked {
+            Some(blocked) => {
+                let trouble = Trouble { reason: Reason::PoolExhausted, message: blocked.to_string() };
+                self.troubles.insert(edge.clone(), trouble);
+                self.retry_slowly(&edge);
+                self.metrics.workqueue_retries_total.inc();
+                self.count(Reconciled::Requeue);
+            }
+            None if plan.actions.is_empty() && plan.garbage.is_empty() => {
+                self.troubles.remove(&edge);
+            }
+            None => {}
+        }
+        let claim = plan.claim();
+        let mut actions = plan.actions;
+        if garbage {
+            actions.extend(plan.garbage);
+        }
+        if actions.is_empty() {
+            return self.queue.done(&edge);
+        }
+        world.claim(edge.clone(), claim);
+        let docker = self.docker.clone();
+        let span = tracing::debug_span!("reconcile", %edge);
+        let started = Instant::now();
+        let key = edge.clone();
+        let work = async move {
+            let applied = apply(&docker, actions).await;
+            Reconcile { edge, started, garbage, applied }
+        };
+        let task = self.tasks.spawn(work.instrument(span));
+        self.under_way.insert(task.id(), key);
+    }
+
+    /// Takes in how a reconcile ended, and gives what it saw.
+    pub(super) fn finish(
+        &mut self,
+        ended: Result<(Id, Reconcile), JoinError>,
+        world: &mut World,
+    ) -> Vec<(Stamp, Observation)> {
+        let (id, reconcile) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "a reconcile's task died");
+                if let Some(edge) = self.under_way.remove(&error.id()) {
+                    world.release(&edge);
+                    self.queue.failed(&edge);
+                }
+                return Vec::new();
+            }
+        };
+        self.under_way.remove(&id);
+        let Reconcile { edge, started, garbage, applied } = reconcile;
+        self.metrics.reconcile_duration_seconds.observe(started.elapsed().as_secs_f64());
+        world.release(&edge);
+        for subnet in applied.refused {
+            world.refuse(subnet);
+        }
+        if garbage && applied.failure.is_none() {
+            self.garbage_since.remove(&edge);
+        }
+        match applied.failure {
+            None => {
+                self.queue.done(&edge);
+                self.count(Reconciled::Success);
+            }
+            Some(failure) => {
+                self.fail(&edge, failure);
+                self.count(Reconciled::Error);
+            }
+        }
+        applied.observations
+    }
+
+    /// Lets what is under way finish what it began.
+    pub(super) async fn drain(mut self) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FAREWELL, all).await.is_err() {
+            tracing::warn!("reconciles were still under way; the next start carries on where they stopped");
+        }
+    }
+
+    /// Whether what the plan would throw away has been out of use for long enough. If not, the edge
+    /// is due again when it will be.
+    fn is_garbage_due(&mut self, edge: &EdgeKey, plan: &Plan, world: &World) -> bool {
+        if plan.garbage.is_empty() {
+            self.garbage_since.remove(edge);
+            return false;
+        }
+        if !world.is_complete() {
+            self.retry_slowly(edge);
+            return false;
+        }
+        let now = Instant::now();
+        let due = *self.garbage_since.entry(edge.clone()).or_insert(now) + self.gc_grace;
+        if due > now {
+            self.queue.add_at(edge.clone(), due);
+        }
+        due <= now
+    }
+
+    /// The one table of when something is tried again.
+    fn fail(&mut self, edge: &EdgeKey, failure: Failure) {
+        let Failure { retry, trouble } = failure;
+        self.metrics.workqueue_retries_total.inc();
+        match retry {
+            Retry::Now => {
+                self.queue.add(edge.clone());
+                return self.queue.done(edge);
+            }
+            Retry::Backoff => {
+                self.queue.failed(edge);
+            }
+            Retry::Slowly => {
+                self.queue.done(edge);
+                self.retry_slowly(edge);
+            }
+        }
+        let known = self.troubles.insert(edge.clone(), trouble.clone());
+        if known.as_ref() != Some(&trouble) {
+            tracing::warn!(%edge, reason = trouble.reason.as_str(), "{}", trouble.message);
+        }
+    }
+
+    fn retry_slowly(&mut self, edge: &EdgeKey) {
+        self.queue.add_at(edge.clone(), Instant::now() + SLOW_RETRY);
+    }
+
+    fn count(&self, result: Reconciled) {
+        self.metrics.reconcile_total.with_label_values(&[result.as_str()]).inc();
+    }
+}
