@@ -1,5 +1,9 @@
 //! Ownership: how our networks are labelled and named, and how we know them again.
 
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
 use super::container::{Labels, Network};
 use super::link::EdgeKey;
 use super::workload::Workload;
@@ -54,17 +58,18 @@ impl Owner {
         })
     }
 
-    /// The names of an edge's networks, the preferred one first. They are for people; the labels
-    /// are what makes a network ours.
-    pub fn names(&self, edge: &EdgeKey) -> impl Iterator<Item = String> + use<> {
-        let base = self.base_name(edge);
-        (1..).map(move |n| if n == 1 { base.clone() } else { format!("{base}_{n}") })
+    /// The name of the network that carries `edge` on `subnet`. The labels are what makes a network
+    /// ours; but a container that was never started knows its networks by name alone, and the engine
+    /// gives one name twice. No two networks have the same subnet, so none have the same name, not
+    /// even those that two controllers make at once.
+    pub fn network_name(&self, edge: &EdgeKey, subnet: Ipv4Net) -> String {
+        format!("{}_{}", self.base_name(edge), subnet.network())
     }
 
     /// Whether a network of `edge` may have been called `name`.
     pub fn may_have_named(&self, edge: &EdgeKey, name: &str) -> bool {
         name.strip_prefix(&self.base_name(edge)).is_some_and(|rest| {
-            rest.is_empty() || rest.strip_prefix('_').is_some_and(|n| n.parse::<u32>().is_ok())
+            rest.strip_prefix('_').is_some_and(|address| address.parse::<Ipv4Addr>().is_ok())
         })
     }
 
@@ -145,11 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_from_both_ends_and_counted() {
+    fn names_are_made_from_both_ends_and_the_subnet() {
         let owner = Owner::new("tieline");
-        let names: Vec<String> = owner.names(&edge()).take(2).collect();
-        assert_eq!(names, ["tieline_shop.web_db", "tieline_shop.web_db_2"]);
-        assert!(owner.may_have_named(&edge(), "tieline_shop.web_db_2"));
-        assert!(!owner.may_have_named(&edge(), "tieline_shop.web_db2"));
+        let name = owner.network_name(&edge(), "10.213.0.16/28".parse().unwrap());
+        assert_eq!(name, "tieline_shop.web_db_10.213.0.16");
+        assert!(owner.may_have_named(&edge(), &name));
+        for foreign in ["tieline_shop.web_db", "tieline_shop.web_db_2", "tieline_shop.web_db2_10.213.0.16"] {
+            assert!(!owner.may_have_named(&edge(), foreign), "{foreign}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::declaration::Edge;
 use super::layout::{self, Spot};
 use super::link::EdgeKey;
 use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
-use super::world::{Claim, World};
+use super::world::World;
 
 pub use teardown::teardown;
 
@@ -111,16 +111,13 @@ pub struct Member {
 }
 
 impl Plan {
-    /// What this plan is about to take.
-    pub fn claim(&self) -> Claim {
-        let mut claim = Claim::default();
-        for planned in &self.actions {
-            if let Action::CreateNetwork(new) = &planned.action {
-                claim.names.push(new.name.clone());
-                claim.subnets.push(new.subnet);
-            }
-        }
-        claim
+    /// The subnets that this plan is about to take.
+    pub fn claim(&self) -> Vec<Ipv4Net> {
+        let made = self.actions.iter().filter_map(|planned| match &planned.action {
+            Action::CreateNetwork(new) => Some(new.subnet),
+            _ => None,
+        });
+        made.collect()
     }
 
     fn act(&mut self, action: Action, cause: impl Into<String>) {
@@ -201,14 +198,11 @@ impl Planner<'_> {
 
     fn create(&mut self, prefix: u8) -> Option<NetworkRef> {
         let policy = self.world.policy();
-        let ours = self.plan.claim();
         let mut taken = self.world.taken_subnets();
-        taken.extend(ours.subnets);
-        let subnet = subnet::first_free(policy.pool, prefix, &taken)?;
-        let name = policy
-            .owner
-            .names(self.key)
-            .find(|name| !ours.names.contains(name) && !self.world.is_name_taken(name))?;
+        taken.extend(self.plan.claim());
+        let (subnet, name) = subnet::free(policy.pool, prefix, &taken)
+            .map(|subnet| (subnet, policy.owner.network_name(self.key, subnet)))
+            .find(|(_, name)| !self.world.is_name_taken(name))?;
         let labels = policy.owner.labels(self.key);
         let cause = self.links_of(|_| true);
         self.plan.act(Action::CreateNetwork(NewNetwork { name: name.clone(), subnet, labels }), cause);

@@ -16,11 +16,6 @@ pub fn capacity(subnet: Ipv4Net) -> usize {
     addresses.saturating_sub(3)
 }
 
-/// The first subnet of length `prefix` in `pool` that overlaps none of `taken`.
-pub fn first_free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
-    free(pool, prefix, taken).next()
-}
-
 /// How many more networks of topology `pair` fit into `pool`.
 pub fn count_free(pool: Ipv4Net, taken: &[Ipv4Net]) -> usize {
     let slot =
@@ -41,7 +36,8 @@ pub fn count_free(pool: Ipv4Net, taken: &[Ipv4Net]) -> usize {
     free + (last + 1).saturating_sub(next)
 }
 
-fn free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> impl Iterator<Item = Ipv4Net> {
+/// The subnets of length `prefix` in `pool` that overlap none of `taken`, from the first on.
+pub fn free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> impl Iterator<Item = Ipv4Net> {
     let relevant: Vec<Ipv4Net> = taken.iter().copied().filter(|net| overlap(*net, pool)).collect();
     pool.subnets(prefix)
         .into_iter()
@@ -58,6 +54,10 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn first_free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> Option<Ipv4Net> {
+        free(pool, prefix, taken).next()
+    }
 
     fn net(text: &str) -> Ipv4Net {
         text.parse().unwrap()

@@ -59,15 +59,6 @@ struct Seen<T> {
     thing: T,
 }
 
-/// What a running reconcile is about to take, so that another one does not plan with it too.
-#[derive(Clone, Debug, Default)]
-pub struct Claim {
-    /// Names of the networks it creates.
-    pub names: Vec<String>,
-    /// Subnets of the networks it creates.
-    pub subnets: Vec<Ipv4Net>,
-}
-
 /// Everything that decisions are made from.
 #[derive(Debug)]
 pub struct World {
@@ -83,7 +74,8 @@ pub struct World {
     /// Containers that exist, and that nobody could look at.
     unseen: BTreeSet<ContainerId>,
     routes: Vec<Ipv4Net>,
-    claims: BTreeMap<EdgeKey, Claim>,
+    /// Subnets that running reconciles are about to take.
+    claims: BTreeMap<EdgeKey, Vec<Ipv4Net>>,
     /// Subnets that the engine refused although nothing we see overlaps them.
     refused: BTreeSet<Ipv4Net>,
     declaration: Declaration,
@@ -237,9 +229,10 @@ impl World {
         self.routes = routes;
     }
 
-    /// Keeps the claim of a reconcile that starts.
-    pub fn claim(&mut self, edge: EdgeKey, claim: Claim) {
-        self.claims.insert(edge, claim);
+    /// Keeps the subnets that a reconcile is about to take, so that another one does not plan with
+    /// them too.
+    pub fn claim(&mut self, edge: EdgeKey, subnets: Vec<Ipv4Net>) {
+        self.claims.insert(edge, subnets);
     }
 
     /// Drops the claim of a reconcile that ended.
@@ -257,16 +250,15 @@ impl World {
         self.networks()
             .flat_map(|network| &network.subnets)
             .chain(&self.routes)
-            .chain(self.claims.values().flat_map(|claim| &claim.subnets))
+            .chain(self.claims.values().flatten())
             .chain(&self.refused)
             .copied()
             .collect()
     }
 
-    /// Whether a network of that name exists or is being made.
+    /// Whether a network of that name exists.
     pub fn is_name_taken(&self, name: &str) -> bool {
         self.networks().any(|network| network.name == name)
-            || self.claims.values().any(|claim| claim.names.iter().any(|taken| taken == name))
     }
 
     /// Whether what is known of this thing is newer than `at`.

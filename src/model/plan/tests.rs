@@ -134,17 +134,17 @@ fn what_people_do_by_hand() {
     story.done();
     story.step("app1 is attached again without the link's name", |lab| {
         lab.change(&ids[0], |container| container.attachments.clear());
-        lab.attach(&ids[0], "tieline_app2_app1", &["app1"]);
+        lab.attach(&ids[0], "tieline_app2_app1_10.213.0.0", &["app1"]);
     });
     story.done();
     story.step("a bystander is attached to the link network", |lab| {
-        lab.attach(&ids[2], "tieline_app2_app1_2", &[]);
+        lab.attach(&ids[2], "tieline_app2_app1_10.213.0.16", &[]);
     });
     story.done();
     story.step("app2 is stopped and the network is removed", |lab| {
         lab.change(&ids[1], |container| container.state = RunState::Exited);
         lab.change(&ids[0], |container| container.attachments.clear());
-        let id = super::super::container::NetworkId("id-of-tieline_app2_app1_2".into());
+        let id = super::super::container::NetworkId("id-of-tieline_app2_app1_10.213.0.16".into());
         lab.world
             .apply([(super::super::world::Stamp(1_000), super::super::world::Observation::NetworkGone(id))]);
     });
@@ -192,7 +192,8 @@ fn a_full_pool_blocks_only_what_is_new() {
 #[test]
 fn a_name_or_subnet_that_somebody_else_took_is_left_alone() {
     let mut lab = Lab::default();
-    lab.add_network("foreign", "tieline_app2_app1", "10.213.0.0/24", None);
+    lab.add_network("foreign", "mine", "10.213.0.0/24", None);
+    lab.add_network("disguised", "tieline_app2_app1_10.213.1.0", "172.20.0.0/16", None);
     lab.run("app1", &[]);
     lab.run("app2", &[("tieline.link", "app1:1")]);
     golden("foreign", &lab.plans());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::container::{ContainerId, NetworkId, RunState};
 use super::super::lab::Lab;
-use super::{Claim, Observation, Stamp};
+use super::{Observation, Stamp};
 
 /// A lab with one link, wired, and a bystander; the stamps of all this are below 100.
 fn wired() -> (Lab, ContainerId, ContainerId) {
@@ -73,7 +73,7 @@ fn a_stranger_on_a_link_network_touches_its_edge() {
     let (mut lab, ..) = wired();
     let bystander = ContainerId("id-of-bystander".into());
     let mut container = lab.world.container(&bystander).unwrap().clone();
-    container.attachments.insert("tieline_app2_app1".to_owned(), Default::default());
+    container.attachments.insert("tieline_app2_app1_10.213.0.0".to_owned(), Default::default());
     let on = lab.world.apply([(Stamp(101), Observation::Container(Box::new(container.clone())))]);
     assert_eq!(on.edges, lab.edges());
     container.attachments.clear();
@@ -96,12 +96,11 @@ fn a_service_that_appears_takes_a_name_over_from_a_container() {
 fn what_another_reconcile_is_about_to_take_is_taken() {
     let (mut lab, ..) = wired();
     let edge = lab.edges().pop_first().unwrap();
-    let claim = Claim { names: vec!["x".into()], subnets: vec!["10.213.0.16/28".parse().unwrap()] };
-    lab.world.claim(edge.clone(), claim);
-    assert!(lab.world.is_name_taken("x"));
-    assert!(lab.world.taken_subnets().contains(&"10.213.0.16/28".parse().unwrap()));
+    let subnet = "10.213.0.16/28".parse().unwrap();
+    lab.world.claim(edge.clone(), vec![subnet]);
+    assert!(lab.world.taken_subnets().contains(&subnet));
     lab.world.release(&edge);
-    assert!(!lab.world.is_name_taken("x"));
+    assert!(!lab.world.taken_subnets().contains(&subnet));
 }
 
 #[test]
