@@ -272,6 +272,12 @@ impl<'a> Index<'a> {
     }
 }
 
+/// Whether two looks at one container tell the same about what is declared: what changes most often,
+/// its attachments and whether it runs, declares nothing.
+pub fn declares_the_same(a: &Container, b: &Container) -> bool {
+    a.name == b.name && a.labels == b.labels && a.created == b.created && is_leaving(a) == is_leaving(b)
+}
+
 /// A container on its way out can neither be started nor connected any more.
 pub fn is_leaving(container: &Container) -> bool {
     matches!(container.state, RunState::Removing | RunState::Dead)

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 
 use super::container::{Container, ContainerId, Network, NetworkId};
-use super::declaration::{self, Declaration, Participant};
+use super::declaration::{self, Declaration, Edge, Participant, declares_the_same};
 use super::labels;
 use super::link::EdgeKey;
 use super::owner::Owner;
@@ -142,12 +142,14 @@ impl World {
     pub fn apply(&mut self, news: impl IntoIterator<Item = (Stamp, Observation)>) -> Touched {
         let mut touched = Touched::default();
         let mut containers = BTreeSet::new();
+        let mut declared_otherwise = false;
         for (at, observation) in news {
             match observation {
                 Observation::Container(container) => {
                     let id = container.id.clone();
                     let before = self.edges_attached(&id);
-                    if self.see_container(at, *container) {
+                    if let Some(declares_otherwise) = self.see_container(at, *container) {
+                        declared_otherwise |= declares_otherwise;
                         touched.edges.extend(before);
                         touched.edges.extend(self.edges_attached(&id));
                         touched.changes += 1;
@@ -158,6 +160,7 @@ impl World {
                     let before = self.edges_attached(&id);
                     if self.participants.get(&id).is_some_and(|seen| seen.at <= at) {
                         self.participants.remove(&id);
+                        declared_otherwise = true;
                         touched.edges.extend(before);
                         touched.changes += 1;
                         containers.insert(id.clone());
@@ -182,9 +185,10 @@ impl World {
                 }
             }
         }
-        if !containers.is_empty() {
-            touched.edges.extend(self.declare_again(&containers));
+        if declared_otherwise {
+            touched.edges.extend(self.declare_again());
         }
+        touched.edges.extend(self.edges_of_members(&containers));
         touched
     }
 
@@ -274,13 +278,16 @@ impl World {
         *gone = at.max(*gone);
     }
 
-    fn see_container(&mut self, at: Stamp, container: Container) -> bool {
+    /// If the container is not as it had been seen: whether it declares something else.
+    fn see_container(&mut self, at: Stamp, container: Container) -> Option<bool> {
         self.unseen.remove(&container.id);
         let known = self.participants.get(&container.id);
         if self.is_stale(container.id.as_str(), known.map(|seen| seen.at), at) {
-            return false;
+            return None;
         }
         let changed = known.is_none_or(|seen| seen.thing.container != container);
+        let declares_otherwise =
+            known.is_none_or(|seen| !declares_the_same(&seen.thing.container, &container));
         // Labels hardly ever change, and reading them may mean to compile regular expressions.
         let declared = match known {
             Some(seen) if seen.thing.container.labels == container.labels => seen.thing.declared.clone(),
@@ -288,7 +295,7 @@ impl World {
         };
         let participant = Participant::new(container, declared);
         self.participants.insert(participant.container.id.clone(), Seen { at, thing: participant });
-        changed
+        changed.then_some(declares_otherwise)
     }
 
     /// Whether the network is not as it had been seen and, if it is ours, which edge it carries.
@@ -328,9 +335,15 @@ impl World {
             .collect()
     }
 
-    /// Works out again what is declared; the edges that this changed, and those that have one of
-    /// `containers` as a member, are touched.
-    fn declare_again(&mut self, containers: &BTreeSet<ContainerId>) -> BTreeSet<EdgeKey> {
+    /// The edges that have one of `containers` as a member.
+    fn edges_of_members(&self, containers: &BTreeSet<ContainerId>) -> BTreeSet<EdgeKey> {
+        let concerned = |edge: &Edge| edge.members().any(|id| containers.contains(id));
+        let edges = self.declaration.edges.iter().filter(|(_, edge)| concerned(edge));
+        edges.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Works out again what is declared, and says which edges that changed.
+    fn declare_again(&mut self) -> BTreeSet<EdgeKey> {
         let new = {
             let participants: Vec<&Participant> = self.participants().collect();
             declaration::declare(&self.policy, &participants)
@@ -338,14 +351,7 @@ impl World {
         let old = std::mem::replace(&mut self.declaration, new);
         let new = &self.declaration;
         let either: BTreeSet<&EdgeKey> = old.edges.keys().chain(new.edges.keys()).collect();
-        either
-            .into_iter()
-            .filter(|edge| {
-                let (before, after) = (old.edges.get(*edge), new.edges.get(*edge));
-                before != after || after.is_some_and(|edge| edge.members().any(|id| containers.contains(id)))
-            })
-            .cloned()
-            .collect()
+        either.into_iter().filter(|edge| old.edges.get(*edge) != new.edges.get(*edge)).cloned().collect()
     }
 }
 
