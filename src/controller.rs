@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::Docker;
@@ -33,6 +34,10 @@ pub use paths::Defaults;
 
 /// Signals taken in one go, before anything else gets a turn.
 const BATCH: usize = 256;
+/// How many times as long as it took to publish the state nothing is published again, so that with
+/// many links most of the time is left for their changes.
+const PUBLISHING_RESTS: u32 = 4;
+
 /// What the controller is given.
 pub struct Options {
     /// How long a network may be out of use before it goes.
@@ -83,6 +88,8 @@ pub async fn run(
         stopwatch: Stopwatch::default(),
     };
     let mut batch = Vec::with_capacity(BATCH);
+    let mut changed = false;
+    let mut not_before = Instant::now();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -99,8 +106,15 @@ pub async fn run(
                 }
             }
             step = controller.reconciles.step(controller.live) => controller.take_step(step),
+            () = sleep_until(not_before), if changed => {
+                let start = Instant::now();
+                controller.publish();
+                not_before = Instant::now() + start.elapsed() * PUBLISHING_RESTS;
+                changed = false;
+                continue;
+            }
         }
-        controller.publish();
+        changed = true;
     }
     controller.reconciles.drain().await;
 }
