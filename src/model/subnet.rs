@@ -1,7 +1,5 @@
 //! The allocator of subnets: first fit in the pool, clear of everything that is known to be taken.
 
-use std::net::Ipv4Addr;
-
 use ipnet::Ipv4Net;
 
 /// Prefix length of a network in topology `pair`.
@@ -16,39 +14,50 @@ pub fn capacity(subnet: Ipv4Net) -> usize {
     addresses.saturating_sub(3)
 }
 
+/// The subnets of length `prefix` in `pool` that overlap none of `taken`, from the first on.
+pub fn free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> impl Iterator<Item = Ipv4Net> + use<> {
+    let mut ranges = merged(pool, taken).into_iter().peekable();
+    // Candidates ascend, as the ranges do: what ends before one of them concerns no later one.
+    pool.subnets(prefix).into_iter().flatten().filter(move |candidate| {
+        let (first, last) = range(*candidate);
+        while ranges.next_if(|(_, to)| *to < first).is_some() {}
+        ranges.peek().is_none_or(|(from, _)| *from > last)
+    })
+}
+
 /// How many more networks of topology `pair` fit into `pool`.
 pub fn count_free(pool: Ipv4Net, taken: &[Ipv4Net]) -> usize {
-    let slot =
-        |address: Ipv4Addr| usize::try_from(u32::from(address) >> (32 - PAIR_PREFIX)).unwrap_or(usize::MAX);
-    let (first, last) = (slot(pool.network()), slot(pool.broadcast()));
-    let mut blocks: Vec<(usize, usize)> = taken
-        .iter()
-        .filter(|net| overlap(**net, pool))
-        .map(|net| (slot(net.network()).max(first), slot(net.broadcast()).min(last)))
-        .collect();
-    blocks.sort_unstable();
+    let slot = |address: u32| usize::try_from(address >> (32 - PAIR_PREFIX)).unwrap_or(usize::MAX);
+    let (first, last) = range(pool);
     let mut free = 0;
-    let mut next = first;
-    for (from, to) in blocks {
-        free += from.saturating_sub(next);
-        next = next.max(to + 1);
+    let mut next = slot(first);
+    for (from, to) in merged(pool, taken) {
+        free += slot(from).saturating_sub(next);
+        next = next.max(slot(to) + 1);
     }
-    free + (last + 1).saturating_sub(next)
+    free + (slot(last) + 1).saturating_sub(next)
 }
 
-/// The subnets of length `prefix` in `pool` that overlap none of `taken`, from the first on.
-pub fn free(pool: Ipv4Net, prefix: u8, taken: &[Ipv4Net]) -> impl Iterator<Item = Ipv4Net> {
-    let relevant: Vec<Ipv4Net> = taken.iter().copied().filter(|net| overlap(*net, pool)).collect();
-    pool.subnets(prefix)
-        .into_iter()
-        .flatten()
-        .filter(move |candidate| !relevant.iter().any(|net| overlap(*net, *candidate)))
+/// What of `pool` is taken: ranges of addresses that ascend and do not touch one another.
+fn merged(pool: Ipv4Net, taken: &[Ipv4Net]) -> Vec<(u32, u32)> {
+    let (first, last) = range(pool);
+    let within =
+        |(from, to): (u32, u32)| (from <= last && to >= first).then_some((from.max(first), to.min(last)));
+    let mut ranges: Vec<(u32, u32)> = taken.iter().filter_map(|net| within(range(*net))).collect();
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, known| {
+        let touching = next.0 <= known.1.saturating_add(1);
+        if touching {
+            known.1 = known.1.max(next.1);
+        }
+        touching
+    });
+    ranges
 }
 
-/// Two CIDR blocks overlap exactly when one contains the other. Host bits do not count: the engine
-/// accepts a subnet that has them.
-fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
-    a.trunc().contains(&b.trunc()) || b.trunc().contains(&a.trunc())
+/// The first and the last address. Host bits do not count: the engine accepts a subnet that has them.
+fn range(net: Ipv4Net) -> (u32, u32) {
+    (net.network().into(), net.broadcast().into())
 }
 
 #[cfg(test)]
@@ -97,5 +106,26 @@ mod tests {
         assert_eq!(capacity(net("10.213.0.0/28")), 13);
         assert_eq!(capacity(net("10.213.0.0/24")), 253);
         assert_eq!(capacity(net("10.213.0.0/31")), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_free_overlaps_nothing_and_the_rest_does(
+            taken in proptest::collection::vec((0u32..1 << 12, 20u8..=32), 0..12),
+            prefix in 24u8..=30,
+        ) {
+            let taken: Vec<Ipv4Net> = taken
+                .into_iter()
+                .map(|(offset, length)| Ipv4Net::new_assert((0x0ad5_0000 + offset).into(), length))
+                .collect();
+            let overlaps = |a: &Ipv4Net| {
+                taken.iter().any(|b| b.trunc().contains(a) || a.contains(&b.trunc()))
+            };
+            let pool = net("10.213.4.0/22");
+            let expected: Vec<Ipv4Net> =
+                pool.subnets(prefix).unwrap().filter(|subnet| !overlaps(subnet)).collect();
+            proptest::prop_assert_eq!(free(pool, prefix, &taken).collect::<Vec<_>>(), expected);
+            proptest::prop_assert_eq!(count_free(pool, &taken), free(pool, PAIR_PREFIX, &taken).count());
+        }
     }
 }
