@@ -23,7 +23,7 @@ pub use value::{INTERVAL_RANGE, MAX_REGEX_BYTES, TIMEOUT_RANGE, duration as pars
 
 use super::container::Labels;
 use super::link::Link;
-use super::workload::Selector;
+use super::workload::{MAX_COMPOSE_NAME_BYTES, Selector, unbelieved};
 use draft::Drafts;
 use key::Key;
 use text::{example, split_scheme};
@@ -94,8 +94,10 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     let mut drafts = Drafts::new(prefix);
     let mut options = Vec::new();
     let mut errors = Errors::default();
+    let mut takes_part = false;
     for (label, value) in labels {
         let Some(key) = Key::of(prefix, label) else { continue };
+        takes_part = true;
         let rest = if label.len() == prefix.len() { label } else { &label[prefix.len()..] };
         let result = match key {
             _ if label.len() > MAX_LABEL_BYTES => Err(key::too_long()),
@@ -124,6 +126,10 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     }
     if declared.ignore {
         return Declared { ignore: true, ..Declared::default() };
+    }
+    // Whoever has nothing to do with links may be called whatever they like.
+    for (label, value) in unbelieved(labels).filter(|_| takes_part) {
+        errors.push(|| no_compose_name().of_no_link(label, label, value));
     }
     for option in options {
         drafts.add_option(option, &mut errors);
@@ -157,6 +163,14 @@ impl Errors {
 /// Refuses a value that is too long to mean anything.
 fn within_limit(value: &str) -> Result<&str, Fault> {
     if value.len() > MAX_LABEL_BYTES { Err(Fault::too_long()) } else { Ok(value) }
+}
+
+fn no_compose_name() -> Fault {
+    let fix = format!(
+        "such a name has letters, digits, '_', '.' and '-', at most {MAX_COMPOSE_NAME_BYTES} of them; until then \
+         this container goes by its own name"
+    );
+    Fault::new(Problem::InvalidComposeName, fix)
 }
 
 fn boolean(value: &str) -> Result<bool, Fault> {

@@ -8,6 +8,8 @@ use super::container::{Container, Labels};
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 /// Label by which Compose says the service of a container.
 pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+/// Longest name of a project, and of a service, that is believed, in bytes.
+pub const MAX_COMPOSE_NAME_BYTES: usize = 512;
 /// Label by which Compose marks the container of a `compose run`, which is no replica of its service.
 const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
 
@@ -33,11 +35,11 @@ impl Workload {
 
     /// The workload of a container called `name` with these labels.
     pub fn named(name: &str, labels: &Labels) -> Self {
-        let oneoff = labels.get(COMPOSE_ONEOFF).is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        match (labels.get(COMPOSE_PROJECT), labels.get(COMPOSE_SERVICE)) {
-            // Compose's own names have no slash; one that has could not be read back from a label.
-            (Some(project), Some(service)) if !oneoff && !project.contains('/') => {
-                Self::Service { project: project.clone(), service: service.clone() }
+        match service(labels) {
+            // Anybody may write these labels, and the names go into tables, logs, metrics, networks and
+            // aliases: what Compose itself could not have written makes no service.
+            Some([(_, project), (_, service)]) if is_compose_name(project) && is_compose_name(service) => {
+                Self::Service { project: project.to_owned(), service: service.to_owned() }
             }
             _ => Self::Container(name.to_owned()),
         }
@@ -50,6 +52,25 @@ impl Workload {
             Self::Service { service, .. } => service,
         }
     }
+}
+
+/// The labels that make a container a replica of a service, the project's first, as key and value.
+fn service(labels: &Labels) -> Option<[(&'static str, &str); 2]> {
+    let oneoff = labels.get(COMPOSE_ONEOFF).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let (project, service) = (labels.get(COMPOSE_PROJECT)?, labels.get(COMPOSE_SERVICE)?);
+    (!oneoff).then_some([(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)])
+}
+
+/// Which of the labels that make a container a replica of a service hold no name, as key and value.
+/// One is enough for the container to count by its own name.
+pub fn unbelieved(labels: &Labels) -> impl Iterator<Item = (&'static str, &str)> {
+    service(labels).into_iter().flatten().filter(|(_, name)| !is_compose_name(name))
+}
+
+/// Whether Compose may have called a project or a service so.
+fn is_compose_name(name: &str) -> bool {
+    let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    all && (1..=MAX_COMPOSE_NAME_BYTES).contains(&name.len())
 }
 
 impl fmt::Display for Workload {
@@ -88,6 +109,37 @@ impl fmt::Display for Selector {
                     write!(f, "{}{key}={value}", if i == 0 { "" } else { "," })?;
                 }
                 f.write_str("]")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(project: &str, service: &str) -> Labels {
+        let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)];
+        pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    }
+
+    #[test]
+    fn what_compose_may_have_written_makes_a_service() {
+        let long = "a".repeat(MAX_COMPOSE_NAME_BYTES);
+        for (project, service) in [("shop", "web"), ("my-shop_2", "Web.v-2_"), ("0", "_"), (&long, &long)] {
+            let expected = Workload::Service { project: project.to_owned(), service: service.to_owned() };
+            assert_eq!(Workload::named("app", &labels(project, service)), expected);
+            assert_eq!(unbelieved(&labels(project, service)).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_makes_a_container_of_its_own() {
+        let long = "a".repeat(MAX_COMPOSE_NAME_BYTES + 1);
+        for name in ["", "a b", "$(reboot)", "a/b", "..\n", "\x1b[31m", "w\u{435}b", "\u{202e}bew", &long] {
+            for labels in [labels(name, "web"), labels("shop", name)] {
+                assert_eq!(Workload::named("app", &labels), Workload::Container("app".to_owned()), "{name}");
+                assert_eq!(unbelieved(&labels).count(), 1);
             }
         }
     }

@@ -190,6 +190,8 @@ problems! {
     NoneAmongOthers = "stands beside other consumers",
     /// Not one of the topologies.
     InvalidTopology = "is not a topology",
+    /// A compose label that holds what Compose could not have written.
+    InvalidComposeName = "cannot be the name of a compose project or service",
     /// Neither true nor false.
     InvalidBoolean = "is neither \"true\" nor \"false\"",
 }

@@ -215,6 +215,10 @@ fn broken_cases() -> Vec<Labels> {
     ];
     let mut cases: Vec<Labels> = cases.iter().map(|case| labels(case)).collect();
     cases.push(Labels::from([("Tieline.link".to_owned(), "app1:80".to_owned())]));
+    let mut compose = labels(&[("link", "app1:80")]);
+    compose.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
+    compose.insert("com.docker.compose.service".to_owned(), "$(reboot)\u{1b}[31m".to_owned());
+    cases.push(compose);
     cases
 }
 
