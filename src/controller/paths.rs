@@ -154,8 +154,8 @@ fn job(
     let request = Request {
         consumer: side(consumer),
         provider: side(provider),
-        // The container's own name, since service names and link names are those of all replicas.
-        host: provider.name.clone(),
+        // The container's own, since service names and link names are those of all replicas.
+        host: provider.host(),
         port: generation.port,
         mode: generation.handshake,
         timeout: link.link.timeout.unwrap_or(defaults.timeout),

@@ -1,12 +1,14 @@
 //! From what a link declares, what is wired and what was proven to its conditions and its state.
 
 use super::condition::{Condition, Kind, Reason, State, Status};
-use super::container::{Container, ContainerId, Network, NetworkMode, RunState};
+use super::container::{Container, ContainerId, Network, NetworkMode, RunState, is_host_name};
 use super::declaration::{DeclaredLink, Mistake, Pair};
 use super::handshake::InconclusiveReason;
+use super::labels::shown;
 use super::layout;
 use super::link::{EdgeKey, Endpoint, Handshake};
 use super::proof::{Proof, Standing};
+use super::workload::Workload;
 use super::world::World;
 
 /// Why wiring an edge failed the last time it was tried.
@@ -115,7 +117,23 @@ impl<F: Findings> Assessor<'_, F> {
             let message = format!("{} is not running", self.link.provider);
             return no(Reason::ProviderNotRunning, message);
         }
-        condition(Kind::Resolved, Status::True, Reason::Found, String::new())
+        condition(Kind::Resolved, Status::True, Reason::Found, self.nameless())
+    }
+
+    /// What to do about a provider whose own name no program can look up.
+    fn nameless(&self) -> String {
+        let mut providers = self.link.paths.keys().filter_map(|(_, provider)| self.world.container(provider));
+        let found = providers.find(|provider| !is_host_name(Workload::of(provider).short_name()));
+        match found.filter(|_| self.link.link.alias.is_none()) {
+            Some(provider) => format!(
+                "{} is too long for a host name, or has an empty part: it is reached as {}, or by the NAME of a \
+                 label {}link.NAME",
+                shown(&provider.name),
+                provider.host(),
+                self.world.policy().label_prefix
+            ),
+            None => String::new(),
+        }
     }
 
     fn wired(&self) -> Condition {

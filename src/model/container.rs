@@ -43,6 +43,11 @@ id!(
     ImageId
 );
 
+/// Longest name of a host that can be asked for, in bytes.
+pub const MAX_HOST_BYTES: usize = 253;
+/// Longest part of such a name between two dots, in bytes.
+pub const MAX_HOST_PART_BYTES: usize = 63;
+
 /// Labels as the engine holds them, in a stable order.
 pub type Labels = BTreeMap<String, String>;
 
@@ -120,11 +125,28 @@ impl Container {
         self.state == RunState::Running
     }
 
+    /// The name by which others on its networks reach it: its own, or, where no resolver takes that for
+    /// a host's name, the short id, which the engine itself makes an alias of every endpoint.
+    pub fn host(&self) -> String {
+        if is_host_name(&self.name) { self.name.clone() } else { self.id.to_string() }
+    }
+
     /// The attachment to `network`, if there is one.
     pub fn attachment(&self, network: &Network) -> Option<&Attachment> {
         let attachment = self.attachments.get(&network.name)?;
         attachment.leads_to(&network.name, network).then_some(attachment)
     }
+}
+
+/// Whether `name` can be asked for by DNS (RFC 1035's lengths), and is no option to a program. The
+/// engine allows containers and networks longer names, and ones with empty parts.
+pub fn is_host_name(name: &str) -> bool {
+    let part = |part: &str| (1..=MAX_HOST_PART_BYTES).contains(&part.len());
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    name.len() <= MAX_HOST_BYTES
+        && name.bytes().all(plain)
+        && name.split('.').all(part)
+        && !name.starts_with('-')
 }
 
 impl Attachment {
@@ -150,4 +172,21 @@ pub struct Network {
     pub subnets: Vec<Ipv4Net>,
     /// Creation time as the engine writes it (RFC 3339); only ever compared.
     pub created: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_resolver_takes_is_no_host_name() {
+        let (longest, too_long) = ("a".repeat(63), "a".repeat(64));
+        let parts = [longest.as_str(); 4].join(".");
+        for good in ["a", "App_1.x-2", "tl-gg_", "a.-x", &longest, &parts[..253]] {
+            assert!(is_host_name(good), "{good}");
+        }
+        for bad in ["", "a..b", "a.", ".a", "-e", "$(reboot)", "a b", "wäb", &too_long, &parts] {
+            assert!(!is_host_name(bad), "{bad}");
+        }
+    }
 }

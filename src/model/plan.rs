@@ -255,7 +255,7 @@ impl Planner<'_> {
             .filter(|((_, provider), _)| provider == id)
             .flat_map(|(_, pair)| pair.aliases.iter().cloned())
             .collect();
-        aliases.insert(container.name.clone());
+        aliases.extend([container.name.clone(), container.host()]);
         aliases
     }
 

@@ -160,3 +160,28 @@ fn one_bad_path_is_enough_and_one_that_waits_hides_no_other() {
     assert_eq!(tell(1, Verdict::Inconclusive(InconclusiveReason::NoShell)), State::Unknown);
     assert_eq!(tell(2, Verdict::Fail(FailReason::Refused)), State::Unreachable);
 }
+
+#[test]
+fn a_provider_that_no_program_can_look_up_has_a_name_all_the_same() {
+    let long = "a".repeat(300);
+    let target = format!("{long}:80");
+    let mut lab = Lab::default();
+    lab.run(&long, &[]);
+    lab.run("app2", &[("tieline.link", &target), ("tieline.link.x", &target)]);
+    lab.carry_out(false);
+    let world = &lab.world;
+    let told = |named: bool| {
+        let fits = |link: &&DeclaredLink| link.link.alias.is_some() == named;
+        let link = world.declaration().links.values().find(fits).unwrap();
+        assess(world, link, &Told::default()).conditions[1].clone()
+    };
+    assert_eq!((told(true).status, told(true).message.as_str()), (Status::True, ""));
+    let message = told(false).message;
+    assert!(
+        message.contains("reached as id-of-aaaaaa") && message.contains("tieline.link.NAME"),
+        "{message}"
+    );
+    let provider = world.participants().find(|p| p.container.name == long).unwrap();
+    let attachment = provider.container.attachments.values().next().unwrap();
+    assert!(attachment.aliases.contains(&provider.container.host()), "{:?}", attachment.aliases);
+}
