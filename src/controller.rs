@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::docker::Docker;
 use crate::docker::watch::{Event, Listing, Loss, Signal};
 use crate::metrics::Metrics;
+use crate::model::labels;
 use crate::model::world::{Observation, Stamp, Touched, World};
 use crate::prober::{Finished, Jobs};
 use crate::snapshot::{Readiness, Snapshot};
@@ -198,6 +199,7 @@ impl Controller {
             return;
         }
         self.live = false;
+        let error = labels::message(&error);
         let lost = Readiness::NotReady(format!("the engine at {} is lost: {error}", self.docker.host()));
         // Every attempt fails, and one line tells that.
         if self.lost != lost {

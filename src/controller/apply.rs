@@ -154,7 +154,7 @@ impl Run<'_> {
         if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {
             self.applied.refused.push(new.subnet);
         }
-        let trouble = Trouble { reason: reason(action, error), message: format!("{action}: {error}") };
+        let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         self.applied.failure.get_or_insert(Failure { trouble, retry });
     }
 

@@ -117,7 +117,7 @@ impl Reconciles {
         let garbage = self.is_garbage_due(&edge, &plan, world);
         match plan.blocked {
             Some(blocked) => {
-                let trouble = Trouble { reason: Reason::PoolExhausted, message: blocked.to_string() };
+                let trouble = Trouble::new(Reason::PoolExhausted, &blocked.to_string());
                 self.troubles.insert(edge.clone(), trouble);
                 self.retry_slowly(&edge);
                 self.metrics.workqueue_retries_total.inc();

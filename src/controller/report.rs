@@ -10,6 +10,7 @@ use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake
 use crate::model::condition::{Condition, Kind, Reason, State, Status};
 use crate::model::container::{ContainerId, Network};
 use crate::model::declaration::{DeclaredLink, Mistake};
+use crate::model::labels;
 use crate::model::link::{EdgeKey, LinkKey, PathKey};
 use crate::model::proof::{Proof, Standing};
 use crate::model::subnet;
@@ -168,10 +169,7 @@ impl Report {
         assessment: Assessment,
         since: Vec<SystemTime>,
     ) -> LinkStatus {
-        LinkStatus {
-            target: crate::model::labels::shown(&mistake.error.value),
-            ..self.bare_row(key, assessment, since)
-        }
+        LinkStatus { target: labels::shown(&mistake.error.value), ..self.bare_row(key, assessment, since) }
     }
 
     fn bare_row(&self, key: &LinkKey, assessment: Assessment, since: Vec<SystemTime>) -> LinkStatus {
@@ -297,7 +295,7 @@ fn path(
         consumer_address: address(consumer),
         provider_address: address(provider),
         verdict: verdict(standing).to_owned(),
-        message: record.map_or(String::new(), |record| record.proof.message.clone()),
+        message: record.map_or(String::new(), |record| labels::message(&record.proof.message)),
         proven: matches!(standing, Standing::Proven { .. }),
         rtt_seconds: record.and_then(|record| record.rtt).map(|rtt| rtt.as_secs_f64()),
         last_success: record.and_then(|record| record.last_success),

@@ -4,7 +4,7 @@ use super::condition::{Condition, Kind, Reason, State, Status};
 use super::container::{Container, ContainerId, Network, NetworkMode, RunState, is_host_name};
 use super::declaration::{DeclaredLink, Mistake, Pair};
 use super::handshake::InconclusiveReason;
-use super::labels::shown;
+use super::labels::{self, shown};
 use super::layout;
 use super::link::{EdgeKey, Endpoint, Handshake};
 use super::proof::{Proof, Standing};
@@ -18,6 +18,13 @@ pub struct Trouble {
     pub reason: Reason,
     /// For people.
     pub message: String,
+}
+
+impl Trouble {
+    /// A trouble in words that may be the engine's.
+    pub fn new(reason: Reason, words: &str) -> Self {
+        Self { reason, message: labels::message(words) }
+    }
 }
 
 /// What is known besides the world.
@@ -55,7 +62,7 @@ pub fn carrier<'w>(world: &'w World, edge: &EdgeKey, ends: &Ends) -> Option<&'w 
 
 /// Assesses a label that cannot be read.
 pub fn assess_mistake(mistake: &Mistake) -> Assessment {
-    let message = format!("{}: {}", mistake.containers.join(", "), mistake.error);
+    let message = format!("{}: {}", labels::some_of(&mistake.containers), mistake.error);
     let reason = Reason::Label(mistake.error.problem);
     let accepted = condition(Kind::Accepted, Status::False, reason, message);
     finish(vec![accepted], Handshake::Auto)
@@ -269,7 +276,7 @@ fn is_alive(container: &Container) -> bool {
 }
 
 fn condition(kind: Kind, status: Status, reason: Reason, message: String) -> Condition {
-    Condition { kind, status, reason, message }
+    Condition { kind, status, reason, message: labels::message(&message) }
 }
 
 /// Adds the conditions that are missing and the summary.

@@ -18,7 +18,7 @@ mod tests;
 pub use error::{Fault, LabelError, Problem};
 pub use selector::parse as parse_selector;
 pub use target::{MAX_SOCKET_PATH_BYTES, parse as parse_target};
-pub use text::{MAX_NAME_CHARS, MAX_SHOWN_CHARS, shown};
+pub use text::{MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_SHOWN_CHARS, is_plain, message, shown, some_of};
 pub use value::{INTERVAL_RANGE, MAX_REGEX_BYTES, TIMEOUT_RANGE, duration as parse_duration, expectation};
 
 use super::container::Labels;

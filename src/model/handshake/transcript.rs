@@ -1,5 +1,7 @@
 //! What one script wrote, read as it comes.
 
+use crate::model::labels::is_plain;
+
 /// How a script says that it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -117,7 +119,7 @@ pub fn excerpt(bytes: &[u8]) -> String {
 }
 
 fn escape(character: char) -> Vec<char> {
-    if character.is_control() { character.escape_default().collect() } else { vec![character] }
+    if is_plain(character) { vec![character] } else { character.escape_debug().collect() }
 }
 
 #[cfg(test)]
@@ -169,6 +171,7 @@ mod tests {
     #[test]
     fn an_excerpt_is_one_short_line_that_no_terminal_obeys() {
         assert_eq!(excerpt(b" a\x1b[31m\nb\xff "), "a\\u{1b}[31m\\nb\u{fffd}");
+        assert_eq!(excerpt("\u{202e}evil\u{200b} 'q'".as_bytes()), "\\u{202e}evil\\u{200b} 'q'");
         assert_eq!(excerpt(&[b'x'; 500]).chars().count(), EXCERPT + 1);
     }
 }

@@ -2,6 +2,8 @@
 
 /// Longest piece of a label that is shown to a person, in characters.
 pub const MAX_SHOWN_CHARS: usize = 120;
+/// Longest message about one link, in characters: what a condition, the history and a log line hold.
+pub const MAX_MESSAGE_CHARS: usize = 1000;
 /// Longest name that is made from a text which cannot be read; also the limit of a DNS label.
 pub const MAX_NAME_CHARS: usize = 63;
 /// Name of a link whose target has no character that a name may have.
@@ -11,6 +13,11 @@ const NAMELESS: &str = "link";
 /// the cursor, hides or turns the text round.
 pub fn shown(text: &str) -> String {
     cut(text, MAX_SHOWN_CHARS)
+}
+
+/// A whole message, like [`shown`]: it may have in it what a container or the engine said.
+pub fn message(text: &str) -> String {
+    cut(text, MAX_MESSAGE_CHARS)
 }
 
 /// Like [`shown`], for an example inside a sentence, which several of them must not make endless.
@@ -30,8 +37,8 @@ fn cut(text: &str, limit: usize) -> String {
     out
 }
 
-/// Whether `c` shows as itself.
-pub(super) fn is_plain(c: char) -> bool {
+/// Whether `c` shows as itself: it is no control character, turns nothing round and hides nothing.
+pub fn is_plain(c: char) -> bool {
     matches!(c, '"' | '\'' | '\\') || c.escape_debug().count() == 1
 }
 
@@ -114,6 +121,17 @@ fn edit_distance(a: &[char], b: &[char]) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// How many things a message lists by name.
+const MAX_LISTED: usize = 8;
+
+/// Names that may be many.
+pub fn some_of(names: &[String]) -> String {
+    match names.len().checked_sub(MAX_LISTED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..MAX_LISTED].join(", ")),
+    }
 }
 
 /// `words` as a sentence lists them, the last one after `joint`.
