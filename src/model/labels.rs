@@ -16,7 +16,7 @@ mod value;
 mod tests;
 
 pub use error::{Fault, LabelError, Problem};
-pub use selector::parse as parse_selector;
+pub use selector::{MAX_SELECTOR_BYTES, MAX_SELECTOR_LABELS, parse as parse_selector};
 pub use target::{MAX_SOCKET_PATH_BYTES, parse as parse_target};
 pub use text::{MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_SHOWN_CHARS, is_plain, message, shown, some_of};
 pub use value::{INTERVAL_RANGE, MAX_REGEX_BYTES, TIMEOUT_RANGE, duration as parse_duration, expectation};
@@ -34,8 +34,12 @@ pub const DEFAULT_PREFIX: &str = "tieline.";
 pub const MAX_LABEL_BYTES: usize = 4096;
 /// Links that one container may declare, broken ones included.
 pub const MAX_LINKS: usize = 64;
-/// Errors that are kept for one container; the last one then says how many more there are.
-pub const MAX_ERRORS: usize = 256;
+/// Errors that are kept for one container; the last one then says how many more there are. Each is a
+/// row of the table and a link of the metrics.
+pub const MAX_ERRORS: usize = 64;
+/// Consumers, or kinds of consumers, that one provider may accept by name: each is looked for whenever
+/// a container changes.
+pub const MAX_ACCEPTED: usize = 64;
 
 /// What the labels of one container declare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,12 +218,24 @@ fn accept(value: &str, fail: &mut dyn FnMut(&str, Fault)) -> Vec<Accept> {
     }
     let mut accepted = Vec::new();
     for item in items {
+        if accepted.len() == MAX_ACCEPTED {
+            fail(item, too_many_accepted());
+            break;
+        }
         match consumer(item) {
             Ok(consumer) => accepted.push(consumer),
             Err(fault) => fail(item, fault),
         }
     }
     accepted
+}
+
+fn too_many_accepted() -> Fault {
+    let fix = format!(
+        "one provider accepts at most {MAX_ACCEPTED} by name, and this one and those behind it are left out; a \
+         selector such as \"[tier=front]\" can stand for many containers, and \"*\" for all"
+    );
+    Fault::new(Problem::TooManyAccepted, fix)
 }
 
 fn consumer(item: &str) -> Result<Accept, Fault> {

@@ -156,6 +156,8 @@ problems! {
     DuplicateLink = "gets the name of another link of this container",
     /// A link beyond the limit.
     TooManyLinks = "is one link too many",
+    /// A consumer beyond the limit.
+    TooManyAccepted = "is one consumer too many",
     /// More than one target where a name stands for one.
     SeveralTargets = "is more than one target",
     /// A link to the workload that declares it.

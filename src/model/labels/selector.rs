@@ -4,6 +4,11 @@ use super::error::{Fault, Problem};
 use super::text::{character, example};
 use crate::model::workload::Selector;
 
+/// Longest selector: the names of links and of series are made from it.
+pub const MAX_SELECTOR_BYTES: usize = 1024;
+/// Labels that one selector may name.
+pub const MAX_SELECTOR_LABELS: usize = 16;
+
 /// The items of a list, separated by commas and white space. Inside a pair of brackets both belong
 /// to the item; a bracket that is never closed spoils its own item alone.
 pub(super) fn items(list: &str) -> Vec<&str> {
@@ -43,6 +48,10 @@ pub(super) fn split(text: &str, stop: char) -> Result<(&str, &str), Fault> {
 
 /// Reads one selector.
 pub fn parse(text: &str) -> Result<Selector, Fault> {
+    if text.len() > MAX_SELECTOR_BYTES {
+        let fix = format!("what says which containers are meant has at most {MAX_SELECTOR_BYTES} bytes");
+        return Err(Fault::new(Problem::TooLong, fix));
+    }
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return pairs(inner).map(Selector::Labels);
     }
@@ -95,6 +104,9 @@ fn pairs(inner: &str) -> Result<Vec<(String, String)>, Fault> {
     }
     let mut pairs: Vec<(String, String)> = Vec::new();
     for text in inner.split(',') {
+        if pairs.len() == MAX_SELECTOR_LABELS {
+            return Err(invalid(format!("name at most {MAX_SELECTOR_LABELS} labels between the brackets")));
+        }
         let (key, value) = pair(text.trim_ascii())?;
         if pairs.iter().any(|(known, _)| *known == key) {
             return Err(invalid(format!(

@@ -132,6 +132,11 @@ fn broken_cases() -> Vec<Labels> {
     let many: Vec<String> = (1..=MAX_LINKS + 1).map(|port| format!("app:{port}")).collect();
     let many = many.join(",");
     let too_many = "x ".repeat(MAX_ERRORS);
+    let friends: Vec<String> = (0..MAX_ACCEPTED + 9).map(|n| format!("app{n}")).collect();
+    let friends = friends.join(" ");
+    let chatty: Vec<String> = (0..=MAX_SELECTOR_LABELS).map(|n| format!("k{n}=v")).collect();
+    let chatty = format!("[{}] [k={}]", chatty.join(","), "v".repeat(MAX_SELECTOR_BYTES));
+    let chatty_target = chatty.replace(']', "]:80");
     let cases: &[&[(&str, &str)]] = &[
         // Keys.
         &[("lnk", "app1:80")],
@@ -208,6 +213,8 @@ fn broken_cases() -> Vec<Labels> {
         &[("accept", "app2:80 tcp://app3 [role=db]:80 a/b/c web")],
         &[("accept", "[role=db]x [role=db")],
         &[("accept", &long)],
+        &[("accept", &friends)],
+        &[("accept", &chatty), ("link", &chatty_target)],
         &[("topology", "paired")],
         &[("topology", "star"), ("ignore", "True")],
         &[("ignore", "1"), ("link", "app1:80")],
