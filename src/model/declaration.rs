@@ -45,14 +45,23 @@ pub struct Declaration {
     pub edges: BTreeMap<EdgeKey, Edge>,
 }
 
-impl Declaration {
+/// The mistakes of all containers, each once, with those that make it.
+#[derive(Default)]
+struct Mistakes(BTreeMap<(LinkKey, LabelError), Vec<String>>);
+
+impl Mistakes {
     fn note(&mut self, at: &Participant, error: LabelError) {
         let link = LinkKey { consumer: at.workload.clone(), name: error.link.clone() };
-        let container = at.container.name.clone();
-        match self.errors.iter_mut().find(|known| known.link == link && known.error == error) {
-            Some(known) => known.containers.push(container),
-            None => self.errors.push(Mistake { link, containers: vec![container], error }),
+        let containers = self.0.entry((link, error)).or_default();
+        // One container may make the same mistake twice.
+        if containers.last() != Some(&at.container.name) {
+            containers.push(at.container.name.clone());
         }
+    }
+
+    fn list(self) -> Vec<Mistake> {
+        let mistakes = self.0.into_iter();
+        mistakes.map(|((link, error), containers)| Mistake { link, containers, error }).collect()
     }
 }
 
@@ -129,25 +138,33 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read(&self, participants: &[&'a Participant]) -> Declaration {
         let mut declaration = Declaration::default();
+        let mut mistakes = Mistakes::default();
         // Oldest first, so that the newest replica has the last word on a link's details.
         let mut by_age: Vec<&Participant> = participants.to_vec();
         by_age.sort_by(|a, b| (&a.container.created, a.id()).cmp(&(&b.container.created, b.id())));
         for consumer in by_age {
             for error in &consumer.declared.errors {
-                declaration.note(consumer, error.clone());
+                mistakes.note(consumer, error.clone());
             }
             for link in &consumer.declared.links {
-                self.read_link(consumer, link, &mut declaration);
+                self.read_link(consumer, link, &mut declaration, &mut mistakes);
             }
         }
+        declaration.errors = mistakes.list();
         declaration
     }
 
-    fn read_link(&self, consumer: &'a Participant, link: &Link, declaration: &mut Declaration) {
+    fn read_link(
+        &self,
+        consumer: &'a Participant,
+        link: &Link,
+        declaration: &mut Declaration,
+        mistakes: &mut Mistakes,
+    ) {
         let selector = &link.target.selector;
         let found = self.index.select(consumer, selector);
         if found.iter().any(|provider| provider.workload == consumer.workload) {
-            declaration.note(consumer, LabelError::self_link(&self.policy.label_prefix, link));
+            mistakes.note(consumer, LabelError::self_link(&self.policy.label_prefix, link));
             return;
         }
         let key = LinkKey { consumer: consumer.workload.clone(), name: link.name.clone() };

@@ -7,7 +7,7 @@ use super::{MAX_LABEL_BYTES, MAX_LINKS};
 use crate::model::link::Link;
 
 /// One mistake in one label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LabelError {
     /// Name of the link that it spoils; for a label that belongs to no link, the label's key
     /// without the prefix. Safe to show.
