@@ -11,6 +11,11 @@ use super::labels;
 use super::link::EdgeKey;
 use super::owner::Owner;
 
+/// How many things seen to be gone are remembered between two whole lists; of more, the older half is
+/// forgotten. Only an answer that was asked for before all of those would be believed wrongly, until
+/// the next list.
+pub const MAX_GONE: usize = 10_000;
+
 /// Order of looks at the engine: taken before the question is sent, so that of two answers about
 /// the same thing the one asked for later wins, in whichever order they arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -276,6 +281,12 @@ impl World {
     fn bury(&mut self, id: String, at: Stamp) {
         let gone = self.gone.entry(id).or_insert(at);
         *gone = at.max(*gone);
+        if self.gone.len() > MAX_GONE {
+            let mut stamps: Vec<Stamp> = self.gone.values().copied().collect();
+            let (_, median, _) = stamps.select_nth_unstable(MAX_GONE / 2);
+            let median = *median;
+            self.gone.retain(|_, at| *at > median);
+        }
     }
 
     /// If the container is not as it had been seen: whether it declares something else.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::container::{ContainerId, NetworkId, RunState};
 use super::super::lab::Lab;
-use super::{Observation, Stamp};
+use super::{MAX_GONE, Observation, Stamp};
 
 /// A lab with one link, wired, and a bystander; the stamps of all this are below 100.
 fn wired() -> (Lab, ContainerId, ContainerId) {
@@ -45,6 +45,21 @@ fn what_is_gone_is_not_brought_back_by_an_older_answer() {
     container.id = unknown.clone();
     lab.world.apply([(Stamp(100), Observation::Container(container))]);
     assert!(lab.world.container(&unknown).is_none());
+}
+
+#[test]
+fn of_what_is_gone_the_newest_is_remembered_and_the_rest_is_bounded() {
+    let (mut lab, app1, _) = wired();
+    let mut old = seen(&lab, &app1, RunState::Running);
+    let id = |n: u64| ContainerId(format!("gone-{n}"));
+    let last = 3 * MAX_GONE as u64;
+    let gone = (0..=last).map(|n| (Stamp(1000 + n), Observation::ContainerGone(id(n))));
+    lab.world.apply(gone);
+    assert!((MAX_GONE / 2..=MAX_GONE).contains(&lab.world.gone.len()), "{}", lab.world.gone.len());
+    let Observation::Container(container) = &mut old else { unreachable!() };
+    container.id = id(last);
+    lab.world.apply([(Stamp(999), old)]);
+    assert!(lab.world.container(&id(last)).is_none());
 }
 
 #[test]
