@@ -18,10 +18,19 @@ use super::running::Running;
 /// How long it is believed that an image has no `nc`: somebody may install one.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
+/// Images whose `nc` is remembered. A further one takes the place of the one not asked for longest,
+/// which then costs one more look.
+pub const MAX_IMAGES: usize = 1024;
+
 /// What was found in images. The containers of one image have the same tools, so one look will do.
 #[derive(Default)]
 pub struct ToolCache {
-    images: Mutex<HashMap<ImageId, Entry>>,
+    images: Mutex<HashMap<ImageId, Kept>>,
+}
+
+struct Kept {
+    entry: Entry,
+    asked: Instant,
 }
 
 /// Locked while somebody looks, so that the others wait instead of looking too.
@@ -62,7 +71,15 @@ impl ToolCache {
 
     fn entry(&self, image: &ImageId) -> Entry {
         let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(images.entry(image.clone()).or_default())
+        if images.len() == MAX_IMAGES && !images.contains_key(image) {
+            let oldest = images.iter().min_by_key(|(_, kept)| kept.asked).map(|(image, _)| image.clone());
+            oldest.and_then(|image| images.remove(&image));
+        }
+        let now = Instant::now();
+        let kept =
+            images.entry(image.clone()).or_insert_with(|| Kept { entry: Entry::default(), asked: now });
+        kept.asked = now;
+        Arc::clone(&kept.entry)
     }
 }
 
@@ -84,4 +101,23 @@ async fn detect(docker: &Docker, side: &Side) -> Result<Tool, Trouble> {
     let exit = running.exit_code().await;
     let reason = reading::cut_off(running.heard(), exit);
     Err(Trouble::told(reason, &running))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_image_not_asked_for_longest_makes_room() {
+        let cache = ToolCache::default();
+        let image = |n: usize| ImageId(format!("sha256:{n}"));
+        let known = |n: usize| cache.images.lock().unwrap().contains_key(&image(n));
+        for n in 0..=MAX_IMAGES {
+            cache.entry(&image(n));
+            cache.entry(&image(0));
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert_eq!(cache.images.lock().unwrap().len(), MAX_IMAGES);
+        assert!(known(0) && !known(1) && known(2) && known(MAX_IMAGES));
+    }
 }
