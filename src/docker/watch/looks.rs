@@ -1,16 +1,21 @@
 //! Looks at single containers and networks, at most one under way for each.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
 
 use super::super::{Docker, Error};
 use crate::model::container::{ContainerId, NetworkId};
 use crate::model::world::{Observation, Stamp};
 
+/// Looks that ask the engine at once; further ones wait. Each is a connection of its own, and a burst of
+/// events can name a thousand containers.
+pub const AT_ONCE: usize = 32;
 /// Delay before a look that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -26,6 +31,7 @@ type Look = (Subject, Result<(Stamp, Observation), Error>);
 /// more look, not to several.
 pub(super) struct Looks {
     docker: Docker,
+    turns: Arc<Semaphore>,
     under_way: FuturesUnordered<BoxFuture<'static, Look>>,
     /// What is being looked at, and whether something happened to it since that look began.
     again: HashMap<Subject, bool>,
@@ -33,7 +39,12 @@ pub(super) struct Looks {
 
 impl Looks {
     pub(super) fn new(docker: Docker) -> Self {
-        Self { docker, under_way: FuturesUnordered::new(), again: HashMap::new() }
+        Self {
+            docker,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            under_way: FuturesUnordered::new(),
+            again: HashMap::new(),
+        }
     }
 
     pub(super) fn add(&mut self, subject: Subject) {
@@ -72,12 +83,13 @@ impl Looks {
 
     fn begin(&mut self, subject: Subject, delay: Duration) {
         self.again.insert(subject.clone(), false);
-        let docker = self.docker.clone();
+        let (docker, turns) = (self.docker.clone(), Arc::clone(&self.turns));
         self.under_way.push(Box::pin(async move {
             // Even a sleep of nothing waits for the timer's next tick, a millisecond.
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
+            let _turn = turns.acquire().await;
             let look = match &subject {
                 Subject::Container(id) => docker.look_at_container(id).await,
                 Subject::Network(id) => docker.look_at_network(id).await,
