@@ -5,23 +5,34 @@ use std::fmt::Write;
 use super::client::Client;
 use super::{Error, Exit, output, status, style};
 use crate::cli::{DescribeArgs, Output};
+use crate::model::labels::some_of;
 use crate::snapshot::{LinkStatus, PathStatus};
 
 pub(super) async fn run(args: DescribeArgs) -> Result<Exit, Error> {
     let client = Client::new(&args.server.server);
-    let (consumer, name) = &args.link;
-    let Some((link, body)) = client.link(consumer, name).await? else {
-        let (links, _) = client.links().await?;
-        let known: Vec<String> =
-            links.iter().map(|link| format!("{}/{}", link.consumer, link.name)).collect();
-        let known = if known.is_empty() { "none is declared".to_owned() } else { known.join(", ") };
-        return Err(Error::Other(format!("there is no link {consumer}/{name}; the links are: {known}")));
-    };
+    let (link, body) = find(&client, &args.link).await?;
     match args.output {
         Output::Json => output::println(&body)?,
         Output::Text => output::print(&render(&link))?,
     }
     Ok(if status::is_fine(&link) { Exit::Yes } else { Exit::No })
+}
+
+async fn find(client: &Client, (consumer, name): &(String, String)) -> Result<(LinkStatus, String), Error> {
+    if let Some(found) = client.link(consumer, name).await? {
+        return Ok(found);
+    }
+    // A link that is named after a key which nobody knows may have a slash itself.
+    let (text, (links, _)) = (format!("{consumer}/{name}"), client.links().await?);
+    let full = |link: &LinkStatus| format!("{}/{}", link.consumer, link.name);
+    if let Some(link) = links.iter().find(|link| full(link) == text)
+        && let Some(found) = client.link(&link.consumer, &link.name).await?
+    {
+        return Ok(found);
+    }
+    let known: Vec<String> = links.iter().map(full).collect();
+    let known = if known.is_empty() { "none is declared".to_owned() } else { some_of(&known) };
+    Err(Error::Other(format!("there is no link {text}; the links are: {known}")))
 }
 
 fn render(link: &LinkStatus) -> String {
