@@ -7,4 +7,5 @@ mod engine;
 mod fake;
 mod handshake;
 mod layers;
+mod names;
 mod proxy;

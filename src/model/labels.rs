@@ -171,8 +171,8 @@ fn within_limit(value: &str) -> Result<&str, Fault> {
 
 fn no_compose_name() -> Fault {
     let fix = format!(
-        "such a name has letters, digits, '_', '.' and '-', at most {MAX_COMPOSE_NAME_BYTES} of them; until then \
-         this container goes by its own name"
+        "such a name has letters, digits, '_', '.' and '-', at most {MAX_COMPOSE_NAME_BYTES} of them, and a \
+         project's begins with a letter or digit; until then this container goes by its own name"
     );
     Fault::new(Problem::InvalidComposeName, fix)
 }

@@ -38,7 +38,7 @@ impl Workload {
         match service(labels) {
             // Anybody may write these labels, and the names go into tables, logs, metrics, networks and
             // aliases: what Compose itself could not have written makes no service.
-            Some([(_, project), (_, service)]) if is_compose_name(project) && is_compose_name(service) => {
+            Some(names @ [(_, project), (_, service)]) if names.iter().all(|name| is_compose_name(*name)) => {
                 Self::Service { project: project.to_owned(), service: service.to_owned() }
             }
             _ => Self::Container(name.to_owned()),
@@ -64,13 +64,14 @@ fn service(labels: &Labels) -> Option<[(&'static str, &str); 2]> {
 /// Which of the labels that make a container a replica of a service hold no name, as key and value.
 /// One is enough for the container to count by its own name.
 pub fn unbelieved(labels: &Labels) -> impl Iterator<Item = (&'static str, &str)> {
-    service(labels).into_iter().flatten().filter(|(_, name)| !is_compose_name(name))
+    service(labels).into_iter().flatten().filter(|label| !is_compose_name(*label))
 }
 
-/// Whether Compose may have called a project or a service so.
-fn is_compose_name(name: &str) -> bool {
+/// Whether Compose may have written this label: a project's name begins with a letter or digit.
+fn is_compose_name((key, name): (&str, &str)) -> bool {
     let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-    all && (1..=MAX_COMPOSE_NAME_BYTES).contains(&name.len())
+    let begins = key == COMPOSE_SERVICE || name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    all && begins && (1..=MAX_COMPOSE_NAME_BYTES).contains(&name.len())
 }
 
 impl fmt::Display for Workload {
@@ -142,5 +143,6 @@ mod tests {
                 assert_eq!(unbelieved(&labels).count(), 1);
             }
         }
+        assert_eq!(Workload::named("app", &labels("-x", "web")), Workload::Container("app".to_owned()));
     }
 }
