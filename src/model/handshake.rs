@@ -10,6 +10,9 @@ pub mod token;
 pub mod tool;
 pub mod transcript;
 
+#[cfg(test)]
+mod tests;
+
 /// What one handshake told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

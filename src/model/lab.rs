@@ -13,8 +13,11 @@ use super::plan::{Action, NetworkRef, Plan, plan};
 use super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::world::{Observation, Policy, Stamp, World};
 
-/// How properties are tried: so many random cases, after those that once failed, which are kept.
+/// How properties are tried: so many random cases, or as many as `PROPTEST_CASES` says, after those that
+/// once failed, which are kept.
 pub fn property(cases: u32, seeds: &'static str) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.unwrap_or(cases);
     let persistence: Box<dyn FailurePersistence> = Box::new(FileFailurePersistence::Direct(seeds));
     ProptestConfig { cases, failure_persistence: Some(persistence), ..ProptestConfig::default() }
 }

@@ -98,6 +98,12 @@ mod tests {
     }
 
     #[test]
+    fn every_candidate_that_is_named_is_one_that_is_found() {
+        let known = |name: &str| Tool::find(&format!("\ntieline: tool {name} \nOpenBSD netcat\n")).is_some();
+        assert!(CANDIDATES.split(", ").all(known));
+    }
+
+    #[test]
     fn a_listener_gets_its_ports_in_decimal_and_as_the_kernel_prints_them() {
         let command = listener(&tool(), &[12345, 61001], Duration::from_secs(3));
         assert_eq!(command.argv[4..], ["300", "12345:3039 61001:EE49", "nc", "-l", "-p"]);

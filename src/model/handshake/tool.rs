@@ -73,6 +73,10 @@ pub struct Tool {
     pub flavour: Flavour,
 }
 
+/// The programs that are looked for, each with its applet.
+const PROGRAMS: [&str; 7] =
+    ["nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "busybox nc", "toybox nc"];
+
 impl Tool {
     /// The command of a listener, up to its port.
     pub fn listen(&self) -> Vec<String> {
@@ -94,7 +98,9 @@ impl Tool {
     pub fn find(detected: &str) -> Option<Self> {
         detected.split("\ntieline: tool ").skip(1).find_map(|section| {
             let (name, help) = section.split_once('\n')?;
-            let program = name.split_whitespace().map(str::to_owned).collect();
+            // What is found is run in every container of the image, and one of them may write anything.
+            let name = PROGRAMS.into_iter().find(|known| *known == name.trim_end())?;
+            let program = name.split(' ').map(str::to_owned).collect();
             Some(Self { program, flavour: Flavour::of_help(help)? })
         })
     }
@@ -133,6 +139,7 @@ mod tests {
         let tool = Tool { program: vec!["busybox".into(), "nc".into()], flavour: Flavour::BusyboxTiny };
         assert_eq!(Tool::find(&out), Some(tool));
         assert_eq!(Tool::find("\ntieline: done\n"), None);
+        assert_eq!(Tool::find(&format!("\ntieline: tool rm -rf /\n{TINY}\ntieline: done\n")), None);
     }
 
     #[test]

@@ -7,7 +7,10 @@ use insta::Settings;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::link::{Endpoint, Handshake, Payload, Target};
+use crate::model::assess::assess_mistake;
+use crate::model::declaration::Mistake;
+use crate::model::link::{Endpoint, Handshake, LinkKey, Payload, Target};
+use crate::model::workload::Workload;
 
 /// Longest sentence that an error may be.
 const MAX_ERROR_BYTES: usize = 4096;
@@ -354,7 +357,10 @@ proptest! {
     #![proptest_config(super::super::lab::property(256, concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/labels/seeds")))]
 
     #[test]
-    fn any_labels_are_read_within_bounds(found in prop::collection::btree_map(hostile_key(), hostile_value(), 0..12)) {
+    fn any_labels_are_read_within_bounds(
+        found in prop::collection::btree_map(hostile_key(), hostile_value(), 0..12),
+        replicas in 1..40usize,
+    ) {
         let declared = read(DEFAULT_PREFIX, &found);
         prop_assert!(declared.links.len() <= MAX_LINKS);
         prop_assert!(declared.errors.len() <= MAX_ERRORS);
@@ -364,6 +370,18 @@ proptest! {
         for error in &declared.errors {
             let words = error.to_string();
             prop_assert!(words.len() <= MAX_ERROR_BYTES && is_safe(&words), "{}", words);
+            prop_assert!(words.starts_with(&format!("{}: ", shown(&error.label))), "which label: {}", words);
+            prop_assert!(!error.fix.is_empty() && words.ends_with(&error.fix), "what would be right: {}", words);
+            let read = words.contains(&format!("\"{}\" {}", shown(&error.value), error.problem));
+            prop_assert!(read || words.contains(&format!(": {}", error.problem)), "what was read: {}", words);
+            let mistake = Mistake {
+                link: LinkKey { consumer: Workload::Container("app".to_owned()), name: error.link.clone() },
+                containers: vec!["app-1".to_owned(); replicas],
+                error: error.clone(),
+            };
+            let message = assess_mistake(&mistake).message;
+            prop_assert!(message.starts_with("app-1") && message.contains(&shown(&error.label)), "{}", message);
+            prop_assert!(message.chars().count() <= MAX_MESSAGE_CHARS + 3 && is_safe(&message), "{}", message);
             prop_assert!(!error.link.is_empty() && is_safe(&error.link));
             prop_assert!(error.label.len() <= MAX_LABEL_BYTES && error.value.len() <= MAX_LABEL_BYTES);
         }

@@ -3,7 +3,7 @@
 /// Longest piece of a label that is shown to a person, in characters.
 pub const MAX_SHOWN_CHARS: usize = 120;
 /// Longest message about one link, in characters: what a condition, the history and a log line hold.
-pub const MAX_MESSAGE_CHARS: usize = 1000;
+pub const MAX_MESSAGE_CHARS: usize = 2000;
 /// Longest name that is made from a text which cannot be read; also the limit of a DNS label.
 pub const MAX_NAME_CHARS: usize = 63;
 /// Name of a link whose target has no character that a name may have.
@@ -126,11 +126,12 @@ fn edit_distance(a: &[char], b: &[char]) -> usize {
 /// How many things a message lists by name.
 const MAX_LISTED: usize = 8;
 
-/// Names that may be many.
+/// Names that may be many, and long.
 pub fn some_of(names: &[String]) -> String {
-    match names.len().checked_sub(MAX_LISTED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..MAX_LISTED].join(", ")),
+    let shown: Vec<String> = names.iter().take(MAX_LISTED).map(|name| shown(name)).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 
