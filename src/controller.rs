@@ -181,8 +181,9 @@ impl Controller {
                 networks = listing.networks.len(),
                 "watching the engine"
             );
-            // How long something has been out of use says nothing across a gap.
-            self.reconciles.forget_garbage();
+            // How long something has been out of use says nothing across a gap, nor does how often an
+            // engine failed that was in trouble.
+            self.reconciles.start_afresh();
         }
         // Whatever was done without an error and without an effect is tried again.
         self.reconcile_everything();

@@ -96,6 +96,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         delay
     }
 
+    /// Forgets all failures: the next one of each key counts as its first.
+    pub fn forgive(&mut self) {
+        self.failures.clear();
+    }
+
     /// How many keys wait.
     pub fn depth(&self) -> usize {
         self.due.iter().filter(|(at, _)| *at <= Instant::now()).count() + self.held.len()
@@ -192,6 +197,19 @@ mod tests {
         queue.next().await;
         queue.done(&"a");
         queue.add("a");
+        queue.next().await;
+        assert_eq!(queue.failed(&"a"), MIN_BACKOFF);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_that_are_forgiven_count_no_more() {
+        let mut queue = Queue::default();
+        queue.add("a");
+        for _ in 0..5 {
+            queue.next().await;
+            queue.failed(&"a");
+        }
+        queue.forgive();
         queue.next().await;
         assert_eq!(queue.failed(&"a"), MIN_BACKOFF);
     }

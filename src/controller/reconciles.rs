@@ -87,9 +87,10 @@ impl Reconciles {
         self.add(edges);
     }
 
-    /// Lets every grace period begin anew.
-    pub(super) fn forget_garbage(&mut self) {
+    /// Lets every grace period and every backoff begin anew, after a time in which nothing was known.
+    pub(super) fn start_afresh(&mut self) {
         self.garbage_since.clear();
+        self.queue.forgive();
     }
 
     /// Why wiring failed, by edge.
