@@ -196,7 +196,7 @@ impl Controller {
 
     fn lose(&mut self, reason: Loss, error: String) {
         self.metrics.event_stream_restarts_total.with_label_values(&[reason.as_str()]).inc();
-        if reason == Loss::Quiet {
+        if reason.is_harmless() {
             return;
         }
         self.live = false;

@@ -4,9 +4,11 @@
 mod convert;
 mod error;
 pub mod exec;
+mod socket;
 pub mod watch;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,7 +20,8 @@ use bollard::models::{
 use bollard::query_parameters::{
     EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
 };
-use futures_util::{Stream, StreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::model::container::{ContainerId, NetworkId, RunState};
 use crate::model::plan::NewNetwork;
@@ -48,12 +51,13 @@ pub enum Operation {
     ExecCreate,
     ExecStart,
     ExecInspect,
+    EventList,
     Ping,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ContainerList,
         Self::ContainerInspect,
         Self::NetworkList,
@@ -65,6 +69,7 @@ impl Operation {
         Self::ExecCreate,
         Self::ExecStart,
         Self::ExecInspect,
+        Self::EventList,
         Self::Ping,
     ];
 
@@ -82,6 +87,7 @@ impl Operation {
             Self::ExecCreate => "exec_create",
             Self::ExecStart => "exec_start",
             Self::ExecInspect => "exec_inspect",
+            Self::EventList => "event_list",
             Self::Ping => "ping",
         }
     }
@@ -97,6 +103,9 @@ pub struct Call {
     /// Whether the engine said no, or nothing.
     pub failed: bool,
 }
+
+/// The engine's events.
+type EventStream = BoxStream<'static, Result<EventMessage, Error>>;
 
 /// Told of every finished call.
 pub type OnCall = Arc<dyn Fn(Call) + Send + Sync>;
@@ -257,28 +266,41 @@ impl Docker {
 
     /// Whether something takes connections at the engine's address, without asking it anything.
     /// Only a unix socket can be tried so cheaply; elsewhere the answer is yes.
-    pub async fn is_listening(&self) -> bool {
-        match self.inner.host.strip_prefix("unix://") {
+    async fn is_listening(&self) -> bool {
+        match self.socket() {
             Some(path) => tokio::net::UnixStream::connect(path).await.is_ok(),
             None => true,
         }
     }
 
+    /// Whether the engine's address is a socket file that was mounted by itself, and so stays dead
+    /// once the engine has made a new one.
+    fn is_mounted_file(&self) -> bool {
+        self.socket().is_some_and(socket::is_mount)
+    }
+
+    fn socket(&self) -> Option<&Path> {
+        self.inner.host.strip_prefix("unix://").map(Path::new)
+    }
+
     /// The engine's events of the given types and actions, from `since` (Unix nanoseconds) on. The
     /// connection is made when the stream is first polled.
-    fn events(
+    fn events(&self, since: i64, filters: &[(&str, &[&str])]) -> Result<EventStream, Error> {
+        let stream = self.client()?.events(Some(events_options(since, None, filters)));
+        Ok(Box::pin(stream.map(|item| item.map_err(|error| error::classify(error, CALL_TIMEOUT)))))
+    }
+
+    /// The events from `since` to `until` (Unix nanoseconds by the engine's clock) that the engine
+    /// still remembers. Where `until` is yet to come, the engine answers only then.
+    async fn past_events(
         &self,
         since: i64,
+        until: i64,
         filters: &[(&str, &[&str])],
-    ) -> Result<impl Stream<Item = Result<EventMessage, Error>> + Unpin + use<>, Error> {
-        let filters: HashMap<String, Vec<String>> = filters
-            .iter()
-            .map(|(key, values)| ((*key).to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
-            .collect();
-        let since = format!("{}.{:09}", since / 1_000_000_000, since % 1_000_000_000);
-        let options = EventsOptions { since: Some(since), until: None, filters: Some(filters) };
-        let stream = self.client()?.events(Some(options));
-        Ok(Box::pin(stream.map(|item| item.map_err(|error| error::classify(error, CALL_TIMEOUT)))))
+    ) -> Result<Vec<EventMessage>, Error> {
+        let options = events_options(since, Some(until), filters);
+        let list = async |client: &bollard::Docker| client.events(Some(options)).try_collect().await;
+        self.call(Operation::EventList, list).await
     }
 
     fn client(&self) -> Result<&bollard::Docker, Error> {
@@ -307,4 +329,13 @@ impl Docker {
         (self.inner.on_call)(Call { operation, took: start.elapsed(), failed });
         result
     }
+}
+
+fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {
+    let filters: HashMap<String, Vec<String>> = filters
+        .iter()
+        .map(|(key, values)| ((*key).to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+        .collect();
+    let time = |nanos: i64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+    EventsOptions { since: Some(time(since)), until: until.map(time), filters: Some(filters) }
 }

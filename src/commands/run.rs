@@ -89,7 +89,10 @@ async fn assemble(
         // First, since a shutdown ends the others too, and some of them at once.
         biased;
         () = shutdown.cancelled() => None,
-        ended = &mut watching => Some(died("watch")(ended.map_err(|error| error.to_string()))),
+        ended = &mut watching => Some(match ended {
+            Ok(Err(error)) => Error::Engine(error.to_string()),
+            ended => died("watch")(ended.map(drop).map_err(|error| error.to_string())),
+        }),
         ended = &mut proving => Some(died("prober")(ended.map_err(|error| error.to_string()))),
         ended = &mut controlling => Some(died("controller")(ended.map_err(|error| error.to_string()))),
         ended = &mut serving => {

@@ -4,59 +4,44 @@
 //! `daemon/events`), so what an event says is never believed: it tells where to look. A list tells
 //! everything, and comes after every new subscription and every resync interval.
 //!
-//! A stream that is quiet looks just like one that is dead, so after a while of quiet the engine is
-//! pinged, and all is done anew.
+//! A stream that is quiet looks just like one that is dead, so the engine is asked every few seconds
+//! what it told, and what the stream did not tell of it calls for a new stream and a list.
 
+mod audit;
+mod clock;
 mod listing;
 mod looks;
+mod pause;
+mod told;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use bollard::models::{EventMessage, EventMessageTypeEnum};
+use bollard::models::EventMessage;
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
 
-use super::{Docker, Error};
-use crate::model::container::{ContainerId, NetworkId};
+use super::{Docker, Error, EventStream};
+use crate::model::container::ContainerId;
 use crate::model::world::{Observation, Stamp};
+use audit::{Audit, Finding};
+use clock::Clock;
 use looks::{Looks, Subject};
+use pause::FirstList;
+use told::{FILTERS, Told};
 
 pub use listing::{Listing, list};
+pub use told::{ACTIONS, TYPES};
 
-/// The events that are asked for. Our own handshakes would wake us by their `exec_…` events, and
-/// flush the daemon's ring.
-const FILTERS: [(&str, &[&str]); 2] = [("type", &["container", "network"]), ("event", &ACTIONS)];
-
-/// Event actions that tell of a change which matters here; others are counted as `other`.
-pub const ACTIONS: [&str; 11] = [
-    "create",
-    "start",
-    "die",
-    "stop",
-    "destroy",
-    "rename",
-    "pause",
-    "unpause",
-    "connect",
-    "disconnect",
-    "remove",
-];
-
-/// Types of events that are asked for; others are counted as `other`.
-pub const TYPES: [&str; 2] = ["container", "network"];
-
-/// After so long without an event the engine is pinged and the subscription made anew.
-const QUIET: Duration = Duration::from_secs(60);
+/// After so long without an event the subscription is made anew, and a list taken: a stream that is
+/// dead cannot be told by what the engine remembers once our own handshakes have flushed its ring.
+const QUIET: Duration = Duration::from_secs(240);
+/// The same where the engine does not say what it remembers.
+const QUIET_BLIND: Duration = Duration::from_secs(60);
 /// How long the answer to a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Delay before the second attempt to get the stream back; it doubles up to [`MAX_BACKOFF`].
-const MIN_BACKOFF: Duration = Duration::from_millis(800);
-/// The longest delay between two attempts to get the stream back.
-const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// How often an engine that is away is looked for at its socket, which costs next to nothing.
-const KNOCK: Duration = Duration::from_millis(200);
+/// After so long without an engine at a socket file that was mounted by itself, the watch ends.
+const MAX_OUTAGE: Duration = Duration::from_secs(180);
 
 /// What the watch tells.
 #[derive(Debug)]
@@ -67,8 +52,8 @@ pub enum Signal {
     Observed(Stamp, Observation),
     /// The engine told of something.
     Event(Event),
-    /// The stream is being made anew. Unless the reason is [`Loss::Quiet`], nothing is known until the
-    /// next list.
+    /// The stream is being made anew. Unless the reason is one after which the engine is still there
+    /// ([`Loss::is_harmless`]), nothing is known until the next list.
     Lost {
         /// Why.
         reason: Loss,
@@ -99,13 +84,15 @@ pub enum Loss {
     Error,
     /// The list failed.
     List,
+    /// It did not tell what the engine says it told.
+    Silent,
     /// Nothing came for a while.
     Quiet,
 }
 
 impl Loss {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Ended, Self::Error, Self::List, Self::Quiet];
+    pub const ALL: [Self; 5] = [Self::Ended, Self::Error, Self::List, Self::Silent, Self::Quiet];
 
     /// The metric label.
     pub fn as_str(self) -> &'static str {
@@ -113,45 +100,50 @@ impl Loss {
             Self::Ended => "ended",
             Self::Error => "error",
             Self::List => "list",
+            Self::Silent => "silent",
             Self::Quiet => "quiet",
         }
+    }
+
+    /// Whether the engine answers all the same.
+    pub fn is_harmless(self) -> bool {
+        matches!(self, Self::Silent | Self::Quiet)
     }
 }
 
 /// Follows the engine until nobody listens any more. Lists again after every loss of the stream and
 /// every `resync`.
-pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) {
-    let mut watch = Watch { docker, resync, signals, since: now() - 1_000_000_000, listed: None };
-    let mut backoff = Duration::ZERO;
+///
+/// # Errors
+/// If the engine has been away for minutes at a socket file that was mounted by itself: only a
+/// restart of this process's container can find the new one.
+pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) -> Result<(), Error> {
+    let mut watch = Watch { docker, resync, signals, clock: Clock::default(), listed: None };
+    let mut away = None::<Instant>;
     loop {
         watch.listed = None;
-        let Ended::Lost(reason, error) = watch.session().await else { return };
-        if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
-            return;
+        let Ended::Lost(reason, error) = watch.session().await else { return Ok(()) };
+        if watch.listed.is_some() {
+            away = None;
         }
-        // A stream that had been good for a while is tried again at once.
-        let good = watch.listed.is_some_and(|listed| listed.elapsed() > MIN_BACKOFF);
-        backoff = match (good, backoff) {
-            (true, _) => Duration::ZERO,
-            (false, Duration::ZERO) => MIN_BACKOFF,
-            (false, backoff) => (backoff * 2).min(MAX_BACKOFF),
-        };
-        wait(&watch.docker, backoff.mul_f64(1.0 - 0.3 * fastrand::f64())).await;
+        let outage = away.get_or_insert_with(Instant::now).elapsed();
+        if outage > MAX_OUTAGE && watch.docker.is_mounted_file() {
+            return Err(stays_dead(&watch.docker, &error));
+        }
+        if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
+            return Ok(());
+        }
+        pause::wait(&watch.docker, pause::after(watch.listed, Instant::now())).await;
     }
 }
 
-/// Waits for `delay`, or until an engine that was away takes connections again.
-async fn wait(docker: &Docker, delay: Duration) {
-    let end = Instant::now() + delay;
-    let mut away = !docker.is_listening().await;
-    while Instant::now() < end {
-        tokio::time::sleep(KNOCK.min(end - Instant::now())).await;
-        let listening = docker.is_listening().await;
-        if away && listening {
-            return;
-        }
-        away = !listening;
-    }
+fn stays_dead(docker: &Docker, error: &str) -> Error {
+    Error::Unavailable(format!(
+        "no engine at {} for {} s ({error}): the socket file is a mount, and does not become the one of an engine \
+         that started since; mount the folder that it is in",
+        docker.host(),
+        MAX_OUTAGE.as_secs()
+    ))
 }
 
 enum Ended {
@@ -169,10 +161,9 @@ struct Watch {
     docker: Docker,
     resync: Duration,
     signals: mpsc::Sender<Signal>,
-    /// The time of the last event by the engine's clock, Unix nanoseconds.
-    since: i64,
-    /// When this session had its first list.
-    listed: Option<Instant>,
+    clock: Clock,
+    /// The first list of this session.
+    listed: Option<FirstList>,
 }
 
 impl Watch {
@@ -185,59 +176,86 @@ impl Watch {
     }
 
     async fn try_session(&mut self) -> Result<std::convert::Infallible, Ended> {
-        let lost = |reason| move |error: Error| Ended::Lost(reason, error.to_string());
-        let mut stream = self.subscribe().map_err(lost(Loss::Error))?;
+        let began = Instant::now();
+        let (mut stream, mut audit) = self.subscribe()?;
+        let mut audits = true;
         let mut looks = Looks::new(self.docker.clone());
         let mut list = OptionFuture::from(Some(Box::pin(listing::list(self.docker.clone()))));
         let mut listing = true;
         let mut resync = tokio::time::interval(self.resync);
         let mut quiet = Box::pin(tokio::time::sleep(QUIET));
         loop {
-            // The stream is polled first, and so is subscribed before the list is asked for.
-            tokio::select! {
+            let renewed = tokio::select! {
+                // The stream is polled first, and so is subscribed before the list is asked for.
                 biased;
                 event = stream.next() => {
-                    quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
+                    quiet.as_mut().reset(soon(if audits { QUIET } else { QUIET_BLIND }));
                     match event {
-                        Some(Ok(event)) => self.take(event, &mut looks).await?,
+                        Some(Ok(event)) => {
+                            audit.hear(&event);
+                            self.take(event, &mut looks).await?;
+                        }
                         Some(Err(error)) => return Err(lost(Loss::Error)(error)),
                         None => return Err(Ended::Lost(Loss::Ended, "the engine closed the event stream".into())),
                     }
+                    None
                 }
                 Some((stamp, observation)) = looks.next() => {
                     self.signals.send(Signal::Observed(stamp, observation)).await?;
+                    None
                 }
                 Some(listed) = &mut list => {
                     list = None.into();
                     let found = listed.map_err(lost(Loss::List))?;
                     looks.retry(found.unseen.iter().cloned().map(Subject::Container));
-                    self.listed.get_or_insert_with(Instant::now);
+                    let at = Instant::now();
+                    self.listed.get_or_insert(FirstList { took: at - began, at });
                     listing = false;
                     resync.reset();
                     self.signals.send(Signal::Listed(found)).await?;
+                    None
                 }
                 _ = resync.tick(), if !listing => {
                     list = Some(Box::pin(listing::list(self.docker.clone()))).into();
                     listing = true;
+                    None
                 }
+                finding = audit.next(&self.clock), if audits && !listing => match finding {
+                    Finding::Missed(events) => {
+                        Some((Loss::Silent, format!("{events} events of the engine did not come")))
+                    }
+                    Finding::Unanswered(error) => {
+                        tracing::debug!(%error, "the engine does not say what it told");
+                        self.ping().await.map_err(lost(Loss::Error))?;
+                        // Its clock may have been set, or it may never answer this.
+                        self.clock = Clock::default();
+                        audits = false;
+                        quiet.as_mut().reset(soon(QUIET_BLIND));
+                        None
+                    }
+                },
                 () = &mut quiet, if !listing => {
                     self.ping().await.map_err(lost(Loss::Error))?;
-                    let error = format!("no event for {} s", QUIET.as_secs());
-                    self.signals.send(Signal::Lost { reason: Loss::Quiet, error }).await?;
-                    stream = self.subscribe().map_err(lost(Loss::Error))?;
-                    list = Some(Box::pin(listing::list(self.docker.clone()))).into();
-                    listing = true;
-                    quiet.as_mut().reset(tokio::time::Instant::now() + QUIET);
+                    Some((Loss::Quiet, "no event for minutes".to_owned()))
                 }
+            };
+            if let Some((reason, error)) = renewed {
+                tracing::debug!(reason = reason.as_str(), error, "the event stream is made anew");
+                self.signals.send(Signal::Lost { reason, error }).await?;
+                (stream, audit) = self.subscribe()?;
+                audits = true;
+                list = Some(Box::pin(listing::list(self.docker.clone()))).into();
+                listing = true;
+                quiet.as_mut().reset(soon(QUIET));
             }
         }
     }
 
-    fn subscribe(
-        &self,
-    ) -> Result<impl futures_util::Stream<Item = Result<EventMessage, Error>> + Unpin + use<>, Error> {
-        // The engine's `since` includes the time itself, and that event has been heard.
-        self.docker.events(self.since + 1, &FILTERS)
+    /// A stream from now on, by the engine's clock. What happened before it, the list tells.
+    fn subscribe(&self) -> Result<(EventStream, Audit), Ended> {
+        let since = self.clock.now();
+        let stream = self.docker.events(since, &FILTERS).map_err(lost(Loss::Error))?;
+        Ok((stream, Audit::new(self.docker.clone(), since)))
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -247,7 +265,9 @@ impl Watch {
 
     async fn take(&mut self, message: EventMessage, looks: &mut Looks) -> Result<(), Ended> {
         let received = Instant::now();
-        self.since = self.since.max(message.time_nano.unwrap_or(0));
+        if let Some(time) = message.time_nano {
+            self.clock.hear(time);
+        }
         let told = Told::read(&message);
         let event =
             Event { kind: told.kind, action: told.action, container: told.container.clone(), received };
@@ -269,40 +289,10 @@ impl Watch {
     }
 }
 
-/// The parts of an event that are used.
-struct Told {
-    kind: &'static str,
-    action: &'static str,
-    container: Option<ContainerId>,
-    network: Option<NetworkId>,
+fn lost(reason: Loss) -> impl Fn(Error) -> Ended {
+    move |error| Ended::Lost(reason, error.to_string())
 }
 
-impl Told {
-    fn read(message: &EventMessage) -> Self {
-        let action = message.action.as_deref().unwrap_or_default();
-        let action = ACTIONS.into_iter().find(|known| *known == action).unwrap_or("other");
-        let actor = message.actor.as_ref();
-        let subject = actor.and_then(|actor| actor.id.clone());
-        match message.typ {
-            Some(EventMessageTypeEnum::CONTAINER) => {
-                Self { kind: "container", action, container: subject.map(ContainerId), network: None }
-            }
-            Some(EventMessageTypeEnum::NETWORK) => {
-                let attributes = actor.and_then(|actor| actor.attributes.as_ref());
-                let container = attributes.and_then(|attributes| attributes.get("container"));
-                Self {
-                    kind: "network",
-                    action,
-                    container: container.filter(|id| !id.is_empty()).cloned().map(ContainerId),
-                    network: subject.map(NetworkId),
-                }
-            }
-            _ => Self { kind: "other", action, container: None, network: None },
-        }
-    }
-}
-
-fn now() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+fn soon(delay: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + delay
 }

@@ -1,0 +1,45 @@
+//! The engine's unix socket as a file.
+
+use std::path::{Path, PathBuf};
+
+/// Where Linux shows what is mounted where (proc(5)).
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Whether the file itself is a mount, and not a folder that it is in. An engine that restarts makes
+/// a new file, and such a mount stays the old one for as long as we run.
+pub(super) fn is_mount(path: &Path) -> bool {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    let file: PathBuf = folder.into_iter().chain(path.file_name().map(PathBuf::from)).collect();
+    is_mount_point(&file, &std::fs::read_to_string(MOUNTS).unwrap_or_default())
+}
+
+fn is_mount_point(path: &Path, mounts: &str) -> bool {
+    let path = path.to_string_lossy().replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+        22 1 254:0 / / rw,relatime - ext4 /dev/root rw\n\
+        31 22 0:21 /docker.sock /run/docker.sock rw,nosuid - tmpfs tmpfs rw\n\
+        32 22 0:21 / /host/run ro - tmpfs tmpfs rw\n\
+        33 22 0:21 /docker.sock /an\\040engine/docker.sock rw - tmpfs tmpfs rw\n";
+
+    #[test]
+    fn a_mounted_file_is_told_from_one_in_a_mounted_folder() {
+        let is = |path| is_mount_point(Path::new(path), TABLE);
+        assert!(is("/run/docker.sock"));
+        assert!(is("/an engine/docker.sock"));
+        assert!(!is("/host/run/docker.sock"));
+        assert!(!is("/docker.sock"));
+    }
+
+    #[test]
+    fn this_process_can_see_its_mounts() {
+        assert!(is_mount(Path::new("/proc")));
+        assert!(!is_mount(Path::new("/proc/self")));
+    }
+}
