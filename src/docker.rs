@@ -4,6 +4,7 @@
 mod convert;
 mod error;
 pub mod exec;
+pub mod operation;
 mod socket;
 pub mod watch;
 
@@ -28,6 +29,7 @@ use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
 
 pub use error::{Conflict, Error};
+pub use operation::Operation;
 
 /// The usual place of the engine's socket.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -35,63 +37,6 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// How long a call may take before the engine counts as not answering. A connect to a container on
 /// 200 networks takes half a second on a healthy engine, and a start that it waits for some more.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Every kind of call that is made, and the metric label of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Operation {
-    ContainerList,
-    ContainerInspect,
-    NetworkList,
-    NetworkInspect,
-    NetworkCreate,
-    NetworkConnect,
-    NetworkDisconnect,
-    NetworkRemove,
-    ExecCreate,
-    ExecStart,
-    ExecInspect,
-    EventList,
-    Ping,
-}
-
-impl Operation {
-    /// Every operation.
-    pub const ALL: [Self; 13] = [
-        Self::ContainerList,
-        Self::ContainerInspect,
-        Self::NetworkList,
-        Self::NetworkInspect,
-        Self::NetworkCreate,
-        Self::NetworkConnect,
-        Self::NetworkDisconnect,
-        Self::NetworkRemove,
-        Self::ExecCreate,
-        Self::ExecStart,
-        Self::ExecInspect,
-        Self::EventList,
-        Self::Ping,
-    ];
-
-    /// The metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ContainerList => "container_list",
-            Self::ContainerInspect => "container_inspect",
-            Self::NetworkList => "network_list",
-            Self::NetworkInspect => "network_inspect",
-            Self::NetworkCreate => "network_create",
-            Self::NetworkConnect => "network_connect",
-            Self::NetworkDisconnect => "network_disconnect",
-            Self::NetworkRemove => "network_remove",
-            Self::ExecCreate => "exec_create",
-            Self::ExecStart => "exec_start",
-            Self::ExecInspect => "exec_inspect",
-            Self::EventList => "event_list",
-            Self::Ping => "ping",
-        }
-    }
-}
 
 /// One finished call.
 #[derive(Clone, Copy, Debug)]
@@ -300,7 +245,7 @@ impl Docker {
     ) -> Result<Vec<EventMessage>, Error> {
         let options = events_options(since, Some(until), filters);
         let list = async |client: &bollard::Docker| client.events(Some(options)).try_collect().await;
-        self.call(Operation::EventList, list).await
+        self.call(Operation::Events, list).await
     }
 
     fn client(&self) -> Result<&bollard::Docker, Error> {
