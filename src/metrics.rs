@@ -38,9 +38,11 @@ pub struct Metrics {
     pub reconcile_duration_seconds: Histogram,
     pub workqueue_adds_total: IntCounter,
     pub workqueue_retries_total: IntCounter,
+    http_refusals_total: IntCounterVec,
 }
 
 /// The closed lists of label values, so that every counter exists at 0 from the start.
+#[derive(Default)]
 pub struct LabelValues<'a> {
     /// Operations of the engine's API.
     pub operations: Vec<&'a str>,
@@ -99,6 +101,30 @@ impl Phase {
         match self {
             Self::Create => "create",
             Self::Start => "start",
+        }
+    }
+}
+
+/// Why the HTTP API cuts a client off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpRefusal {
+    /// There were too many connections, and this one was the oldest.
+    Connections,
+    /// Too many clients follow the events already.
+    Followers,
+    /// It did not read what it had asked for.
+    Stalled,
+}
+
+impl HttpRefusal {
+    const ALL: [Self; 3] = [Self::Connections, Self::Followers, Self::Stalled];
+
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Followers => "followers",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -206,6 +232,12 @@ impl Metrics {
                 "workqueue_retries_total",
                 "Edges queued again after a failure.",
             )?,
+            http_refusals_total: counters(
+                &r,
+                "http_refusals_total",
+                "Clients of the HTTP API that were cut off at one of its limits, by reason.",
+                &["reason"],
+            )?,
             registry: r,
         };
         metrics.register_constants()?;
@@ -224,6 +256,11 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&families, &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Counts a client that was cut off.
+    pub fn refuse(&self, why: HttpRefusal) {
+        self.http_refusals_total.with_label_values(&[why.as_str()]).inc();
     }
 
     /// Says how often a path is proven by default.
@@ -256,6 +293,9 @@ impl Metrics {
     }
 
     fn start_at_zero(&self, values: &LabelValues<'_>) {
+        for why in HttpRefusal::ALL {
+            self.http_refusals_total.with_label_values(&[why.as_str()]);
+        }
         for operation in &values.operations {
             self.engine_requests_total.with_label_values(&[operation]);
             self.engine_request_failures_total.with_label_values(&[operation]);

@@ -6,6 +6,7 @@
 mod engine;
 mod fake;
 mod handshake;
+mod http;
 mod layers;
 mod names;
 mod proxy;

@@ -4,7 +4,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::snapshot::{LinkStatus, Readiness, Snapshot};
 
-const STYLE: &str = "
+/// How it looks. Not in the page itself: the page may then forbid every style and script within.
+pub(super) const STYLE: &str = "
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; }
 table { border-collapse: collapse; }
 th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
@@ -21,7 +22,7 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
                 meta name="viewport" content="width=device-width";
                 meta http-equiv="refresh" content="5";
                 title { "tieline" }
-                style { (STYLE) }
+                link rel="stylesheet" href="/style.css";
             }
             body {
                 h1 { "tieline" }
@@ -59,5 +60,46 @@ fn table(links: &[LinkStatus]) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    const HOSTILE: &str = "\"><script>alert('x')</script><img src=x onerror=y>&";
+
+    #[test]
+    fn nothing_that_a_label_says_becomes_markup() {
+        let hostile = HOSTILE.to_owned();
+        let link = LinkStatus {
+            consumer: hostile.clone(),
+            name: hostile.clone(),
+            provider: hostile.clone(),
+            target: String::new(),
+            protocol: String::new(),
+            port: None,
+            handshake: String::new(),
+            state: hostile.clone(),
+            conditions: Vec::new(),
+            networks: Vec::new(),
+            paths: Vec::new(),
+            message: hostile.clone(),
+            since: SystemTime::UNIX_EPOCH,
+            last_handshake: None,
+            last_handshake_seconds: None,
+            handshakes: 0,
+            handshake_failures: 0,
+            history: Arc::default(),
+        };
+        let ready = Readiness::NotReady(hostile);
+        let page = render(&Snapshot { ready, links: vec![link], ..Snapshot::default() });
+        assert!(
+            !page.contains("<script") && !page.contains("<img") && !page.contains("class=\"\">"),
+            "{page}"
+        );
+        assert_eq!(page.matches("&lt;script&gt;").count(), 7, "{page}");
     }
 }
