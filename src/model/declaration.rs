@@ -214,8 +214,10 @@ impl<'a> Reader<'a> {
     }
 
     fn edge_key(&self, consumer: &Participant, provider: &Participant) -> EdgeKey {
-        let newest =
-            self.index.replicas(&provider.workload).iter().max_by_key(|replica| &replica.container.created);
+        let replicas = self.index.replicas(&provider.workload).iter();
+        let newest = replicas
+            .filter(|replica| !replica.declared.ignore)
+            .max_by_key(|replica| &replica.container.created);
         let topology = newest.map_or(Topology::Pair, |replica| replica.declared.topology);
         match topology {
             Topology::Pair => {
