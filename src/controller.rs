@@ -239,8 +239,7 @@ impl Controller {
     }
 
     fn reconcile_everything(&mut self) {
-        let declared = self.world.declaration().edges.keys();
-        self.reconciles.add(declared.chain(self.world.owned().map(|(_, edge)| edge)).cloned());
+        self.reconciles.add(self.world.edges());
     }
 
     /// Works out what follows from the present state for everybody else.

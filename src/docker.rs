@@ -24,7 +24,7 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::model::container::{ContainerId, NetworkId, RunState};
+use crate::model::container::{ContainerId, Labels, NetworkId, RunState};
 use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
 
@@ -37,6 +37,11 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// How long a call may take before the engine counts as not answering. A connect to a container on
 /// 200 networks takes half a second on a healthy engine, and a start that it waits for some more.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a look is tried that the engine fails at.
+const LOOKS: usize = 3;
+/// Delay before it is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One finished call.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +56,24 @@ pub struct Call {
 
 /// The engine's events.
 type EventStream = BoxStream<'static, Result<EventMessage, Error>>;
+
+/// Tries a look again that the engine answers with a failure of its own: to look changes nothing, and
+/// one failure among many answers must not cost all that was learnt.
+///
+/// # Errors
+/// If it fails every time, or otherwise.
+pub async fn patiently<T, F>(look: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    for _ in 1..LOOKS {
+        match look().await {
+            Err(Error::Failed(_)) => tokio::time::sleep(LOOK_AGAIN).await,
+            other => return other,
+        }
+    }
+    look().await
+}
 
 /// Told of every finished call.
 pub type OnCall = Arc<dyn Fn(Call) + Send + Sync>;
@@ -182,9 +205,13 @@ impl Docker {
         network: &NetworkId,
         container: &ContainerId,
         aliases: &BTreeSet<String>,
+        options: &Labels,
     ) -> Result<(), Error> {
-        let endpoint =
-            EndpointSettings { aliases: Some(aliases.iter().cloned().collect()), ..Default::default() };
+        let endpoint = EndpointSettings {
+            aliases: Some(aliases.iter().cloned().collect()),
+            driver_opts: Some(options.clone().into_iter().collect()),
+            ..Default::default()
+        };
         let request =
             NetworkConnectRequest { container: container.0.clone(), endpoint_config: Some(endpoint) };
         self.call(Operation::NetworkConnect, async |client| {

@@ -6,6 +6,8 @@
 pub mod assess;
 pub mod condition;
 pub mod container;
+#[cfg(test)]
+mod convergence;
 pub mod declaration;
 pub mod handshake;
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! `tieline plan`: what the controller would do now.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 
 use super::{Error, Exit, engine, output};
@@ -25,14 +23,8 @@ pub(super) async fn run(args: PlanArgs) -> Result<Exit, Error> {
 
 /// The plans of all edges. Each keeps the next from taking the same subnets and names.
 fn plans(mut world: World) -> Vec<(EdgeKey, Plan)> {
-    let edges: BTreeSet<EdgeKey> = world
-        .declaration()
-        .edges
-        .keys()
-        .cloned()
-        .chain(world.owned().map(|(_, edge)| edge.clone()))
-        .collect();
-    edges
+    world
+        .edges()
         .into_iter()
         .map(|edge| {
             let plan = plan(&edge, &world);

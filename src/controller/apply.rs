@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use tokio::time::timeout;
 
-use crate::docker::{Conflict, Docker, Error};
+use crate::docker::{Conflict, Docker, Error, patiently};
 use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
 use crate::model::container::{ContainerId, NetworkId};
@@ -22,6 +22,8 @@ pub struct Applied {
     pub failure: Option<Failure>,
     /// Subnets that the engine would not give.
     pub refused: Vec<Ipv4Net>,
+    /// Networks that the engine had no address left on.
+    pub full: Vec<NetworkId>,
 }
 
 /// What went wrong.
@@ -47,8 +49,8 @@ pub enum Retry {
 /// How long one look afterwards may take; what does not answer so soon will be told by its events.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the calls one after the other. One that the engine refuses does not stop those that do not
-/// need it; an engine that does not answer ends the run.
+/// Makes the calls one after the other. One that the engine refuses or fails at does not stop those
+/// that do not need it; an engine that does not answer ends the run.
 pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
     let mut run = Run {
         docker,
@@ -84,8 +86,8 @@ struct Run<'a> {
     made: HashMap<String, NetworkId>,
     /// Who was connected to what.
     joined: Vec<(NetworkId, ContainerId)>,
-    /// Networks that somebody could not be detached from. The engine would remove them under a
-    /// stopped container, which could not start any more.
+    /// Networks that somebody could not be attached to or detached from. The engine would remove them
+    /// under a stopped container, which could not start any more.
     spoiled: BTreeSet<NetworkId>,
     touched: Touched,
     applied: Applied,
@@ -100,13 +102,14 @@ impl Run<'_> {
                 self.made.insert(new.name.clone(), id);
                 Ok(())
             }
-            Action::Connect { network, container, aliases } => {
+            Action::Connect { network, container, aliases, options } => {
                 // Where the network could not be made, that has been noted already.
                 let Some(id) = self.id_of(network) else { return Ok(()) };
                 self.touched.containers.insert(container.id.clone());
                 self.touched.networks.insert(id.clone());
                 self.joined.push((id.clone(), container.id.clone()));
-                accept(self.docker.connect(&id, &container.id, aliases).await, Conflict::AlreadyConnected)
+                let connected = self.docker.connect(&id, &container.id, aliases, options).await;
+                accept(connected, Conflict::AlreadyConnected)
             }
             Action::Disconnect { network, container } => {
                 let address = match network {
@@ -140,19 +143,22 @@ impl Run<'_> {
         let retry = match error {
             // What is gone will not come back under that id; the look afterwards tells the rest.
             Error::NotFound(_) => return,
-            // Each refusal takes one subnet of the pool out, so this ends.
-            Error::Conflict { what: Conflict::SubnetTaken, .. } => Retry::Now,
-            Error::Conflict { .. } | Error::Unavailable(_) => Retry::Backoff,
+            // Each refusal takes a subnet of the pool or a network out, so this ends.
+            Error::Conflict { what: Conflict::SubnetTaken | Conflict::SubnetFull, .. } => Retry::Now,
+            Error::Conflict { .. } | Error::Unavailable(_) | Error::Failed(_) => Retry::Backoff,
             Error::Rejected(_) => Retry::Slowly,
         };
         if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;
         }
-        if let Action::Disconnect { network, .. } = action {
+        if let Action::Connect { network, .. } | Action::Disconnect { network, .. } = action {
             self.spoiled.extend(self.id_of(network));
         }
         if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {
             self.applied.refused.push(new.subnet);
+        }
+        if let (Action::Connect { network, .. }, Some(Conflict::SubnetFull)) = (action, error.conflict()) {
+            self.applied.full.extend(self.id_of(network));
         }
         let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         self.applied.failure.get_or_insert(Failure { trouble, retry });
@@ -162,7 +168,8 @@ impl Run<'_> {
     /// from what the calls were meant to do.
     async fn look_again(&mut self) {
         for id in std::mem::take(&mut self.touched.networks) {
-            let seen = timeout(LOOK_TIMEOUT, self.docker.look_at_network(&id)).await;
+            let look = patiently(|| self.docker.look_at_network(&id));
+            let seen = timeout(LOOK_TIMEOUT, look).await;
             let Ok(Ok(seen)) = seen else { continue };
             if let (_, Observation::NetworkGone(_)) = seen {
                 self.free_from(&id).await;
@@ -170,12 +177,14 @@ impl Run<'_> {
             self.applied.observations.push(seen);
         }
         for id in &self.touched.containers {
-            let seen = timeout(LOOK_TIMEOUT, self.docker.look_at_container(id)).await;
+            let look = patiently(|| self.docker.look_at_container(id));
+            let seen = timeout(LOOK_TIMEOUT, look).await;
             self.applied.observations.extend(seen.ok().and_then(Result::ok));
         }
         if self.touched.all_networks {
             let at = self.docker.stamp();
-            let networks = self.docker.list_networks().await.unwrap_or_default();
+            let list = patiently(|| self.docker.list_networks());
+            let networks = list.await.unwrap_or_default();
             let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
             self.applied.observations.extend(seen);
         }

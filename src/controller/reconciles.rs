@@ -174,6 +174,9 @@ impl Reconciles {
         for subnet in applied.refused {
             world.refuse(subnet);
         }
+        for network in applied.full {
+            world.fill(network);
+        }
         if garbage && applied.failure.is_none() {
             self.garbage_since.remove(&edge);
         }

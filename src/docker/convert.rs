@@ -81,6 +81,7 @@ fn attachment(endpoint: EndpointSettings) -> Attachment {
     Attachment {
         network: filled(endpoint.network_id).map(NetworkId),
         aliases: endpoint.aliases.unwrap_or_default().into_iter().collect(),
+        options: labels(endpoint.driver_opts),
         address: filled(endpoint.ip_address).and_then(|address| address.parse().ok()),
     }
 }

@@ -19,9 +19,12 @@ pub enum Error {
         /// The engine's words.
         message: String,
     },
-    /// The engine did not answer, or answered that it is in trouble.
+    /// The engine did not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// The engine answered that it is in trouble: with this call, or altogether.
+    #[error("{0}")]
+    Failed(String),
     /// The engine understood and said no.
     #[error("{0}")]
     Rejected(String),
@@ -36,6 +39,8 @@ pub enum Conflict {
     NotConnected,
     /// The subnet overlaps another network's.
     SubnetTaken,
+    /// The network has no address left.
+    SubnetFull,
     /// Another network has that name.
     NameTaken,
     /// Containers are still on the network.
@@ -61,12 +66,13 @@ impl Error {
 }
 
 /// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
-const CONFLICTS: [(&str, Conflict); 11] = [
+const CONFLICTS: [(&str, Conflict); 12] = [
     ("is not connected to", Conflict::NotConnected),
     ("already exists in network", Conflict::AlreadyConnected),
     ("is already attached to network", Conflict::AlreadyConnected),
     ("Pool overlaps with other one", Conflict::SubnetTaken),
     ("is already used on the host or by another config", Conflict::SubnetTaken),
+    ("no available IPv4 addresses", Conflict::SubnetFull),
     ("has active endpoints", Conflict::InUse),
     ("has associated containers with it", Conflict::InUse),
     ("is paused", Conflict::Paused),
@@ -95,7 +101,9 @@ fn answer(status: u16, message: String) -> Error {
         return Error::Conflict { what: *what, message };
     }
     match status {
-        500.. => Error::Unavailable(message),
+        // What stands between us and the engine answers these for an engine that does not.
+        502..=504 => Error::Unavailable(message),
+        500.. => Error::Failed(message),
         _ => Error::Rejected(message),
     }
 }
@@ -137,12 +145,15 @@ mod tests {
             Some(Conflict::Paused)
         );
         assert_eq!(conflict(409, "network with name x already exists"), Some(Conflict::NameTaken));
+        let full = "no available IPv4 addresses on this network's address pools: x (id)";
+        assert_eq!(conflict(500, full), Some(Conflict::SubnetFull));
     }
 
     #[test]
     fn the_rest_goes_by_status() {
         assert!(matches!(answer(404, "No such container: x".into()), Error::NotFound(_)));
-        assert!(matches!(answer(500, "boom".into()), Error::Unavailable(_)));
+        assert!(matches!(answer(500, "boom".into()), Error::Failed(_)));
+        assert!(matches!(answer(503, "no upstream".into()), Error::Unavailable(_)));
         assert!(matches!(answer(400, "bad".into()), Error::Rejected(_)));
     }
 }

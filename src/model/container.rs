@@ -115,6 +115,9 @@ pub struct Attachment {
     pub network: Option<NetworkId>,
     /// Names given at connect.
     pub aliases: BTreeSet<String>,
+    /// Driver options given at connect. The engine keeps them for as long as the attachment, even
+    /// when the network is gone.
+    pub options: Labels,
     /// The address while it runs.
     pub address: Option<Ipv4Addr>,
 }
@@ -131,10 +134,21 @@ impl Container {
         if is_host_name(&self.name) { self.name.clone() } else { self.id.to_string() }
     }
 
+    /// Whether it has a network namespace that is in use: its program runs, or is frozen.
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, RunState::Running | RunState::Paused)
+    }
+
     /// The attachment to `network`, if there is one.
     pub fn attachment(&self, network: &Network) -> Option<&Attachment> {
         let attachment = self.attachments.get(&network.name)?;
-        attachment.leads_to(&network.name, network).then_some(attachment)
+        (attachment.leads_to(&network.name, network) && !self.is_broken(attachment)).then_some(attachment)
+    }
+
+    /// Whether the engine refused to make this attachment, and kept it all the same: a running
+    /// container has none to a network that is not told.
+    pub fn is_broken(&self, attachment: &Attachment) -> bool {
+        self.is_up() && attachment.network.is_none()
     }
 }
 

@@ -101,14 +101,15 @@ impl Lab {
         let id = self.world.networks().find(|net| net.name == network).unwrap().id.clone();
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
         self.change(container, |c| {
-            c.attachments
-                .insert(network.to_owned(), Attachment { network: Some(id), aliases, address: None });
+            c.attachments.insert(
+                network.to_owned(),
+                Attachment { network: Some(id), aliases, ..Attachment::default() },
+            );
         });
     }
 
     pub fn edges(&self) -> BTreeSet<EdgeKey> {
-        let declared = self.world.declaration().edges.keys().cloned();
-        declared.chain(self.world.owned().map(|(_, edge)| edge.clone())).collect()
+        self.world.edges()
     }
 
     /// The plans of all edges as text, each under its edge.
@@ -144,7 +145,7 @@ impl Lab {
                 };
                 self.observe(Observation::Network(network));
             }
-            Action::Connect { network, container, aliases } => {
+            Action::Connect { network, container, aliases, .. } => {
                 let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
                 self.attach(&container.id, &network.to_string(), &aliases);
             }

@@ -18,13 +18,15 @@ pub struct Spot {
     pub network: Option<Network>,
     /// Who is on it.
     pub attached: BTreeSet<ContainerId>,
+    /// Who refers to it, does not run, and will find no address there.
+    pub crowded_out: BTreeSet<ContainerId>,
     /// Who has to be on it.
     pub wanted: BTreeSet<ContainerId>,
     /// Who has to be on it and is not. First those that do not run: to connect them takes a few
     /// milliseconds, and they may be started any moment; then providers before consumers, so that a
     /// name is there before anybody looks for it.
     pub joining: Vec<ContainerId>,
-    /// How many containers it has addresses for.
+    /// How many containers it has addresses for; none where nobody may join it.
     capacity: usize,
 }
 
@@ -37,7 +39,7 @@ impl Spot {
     }
 
     fn existing(network: &Network, world: &World) -> Self {
-        let attached: BTreeSet<ContainerId> = world
+        let mut attached: BTreeSet<ContainerId> = world
             .participants()
             .filter(|participant| participant.container.attachment(network).is_some())
             // Who is on its way out goes by itself, and can neither be connected nor disconnected.
@@ -45,9 +47,18 @@ impl Spot {
             .map(|participant| participant.container.id.clone())
             .collect();
         let capacity = network.subnets.iter().map(|net| subnet::capacity(*net)).max().unwrap_or(0);
+        let up = |id: &ContainerId| world.container(id).is_some_and(Container::is_up);
+        let waiting: Vec<ContainerId> = attached.iter().filter(|id| !up(id)).cloned().collect();
+        let room = capacity.saturating_sub(attached.len() - waiting.len());
+        let crowded_out: BTreeSet<ContainerId> = waiting.into_iter().skip(room).collect();
+        attached.retain(|id| !crowded_out.contains(id));
+        // Who was never started would look for it by name, and find two.
+        let closed = world.is_full(&network.id) || world.named(&network.name) > 1;
+        let capacity = if closed { 0 } else { capacity };
         Self {
             network: Some(network.clone()),
             attached,
+            crowded_out,
             wanted: BTreeSet::new(),
             joining: Vec::new(),
             capacity,
@@ -58,6 +69,7 @@ impl Spot {
         Self {
             network: None,
             attached: BTreeSet::new(),
+            crowded_out: BTreeSet::new(),
             wanted: BTreeSet::new(),
             joining: Vec::new(),
             capacity,
@@ -108,9 +120,10 @@ pub fn arrange(key: &EdgeKey, edge: &Edge, world: &World, prefix: u8) -> Vec<Spo
 
     let mut homeless = Vec::new();
     for (ends, pair) in pairs {
-        let home = spots
-            .iter_mut()
-            .find(|spot| spot.network.as_ref().is_some_and(|network| carries(network, ends, pair, world)));
+        let home = spots.iter_mut().find(|spot| {
+            spot.network.as_ref().is_some_and(|network| carries(network, ends, pair, world))
+                && [&ends.0, &ends.1].into_iter().all(|id| spot.attached.contains(id))
+        });
         match home {
             Some(spot) => spot.take(ends),
             None => homeless.push((ends, pair)),

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::container::{Labels, Network};
+use super::container::{Attachment, Labels, Network};
 use super::link::EdgeKey;
 use super::workload::Workload;
 
@@ -48,11 +48,21 @@ impl Owner {
 
     /// The edge that `network` carries, if it is ours: only all three labels together make it so.
     pub fn edge_of(&self, network: &Network) -> Option<EdgeKey> {
-        if network.labels.get(MANAGED_BY)? != &self.instance {
+        self.edge_in(&network.labels)
+    }
+
+    /// The edge that an attachment was made for, if we made it. Its driver options tell, which are our
+    /// labels again and stay when the network is gone; the bridge driver reads none of them.
+    pub fn edge_of_attachment(&self, attachment: &Attachment) -> Option<EdgeKey> {
+        self.edge_in(&attachment.options)
+    }
+
+    fn edge_in(&self, labels: &Labels) -> Option<EdgeKey> {
+        if labels.get(MANAGED_BY)? != &self.instance {
             return None;
         }
-        let provider = workload(network.labels.get(PROVIDER)?);
-        Some(match network.labels.get(CONSUMER)?.as_str() {
+        let provider = workload(labels.get(PROVIDER)?);
+        Some(match labels.get(CONSUMER)?.as_str() {
             ALL_CONSUMERS => EdgeKey::Shared { provider },
             consumer => EdgeKey::Pair { consumer: workload(consumer), provider },
         })
@@ -71,6 +81,15 @@ impl Owner {
         name.strip_prefix(&self.base_name(edge)).is_some_and(|rest| {
             rest.strip_prefix('_').is_some_and(|address| address.parse::<Ipv4Addr>().is_ok())
         })
+    }
+
+    /// An edge that may have had a network of this name. It need not be the one that had it, since a
+    /// name does not tell where it is put together; but both name their networks alike.
+    pub fn edge_named(&self, name: &str) -> Option<EdgeKey> {
+        let (ends, address) = name.strip_prefix(&self.instance)?.strip_prefix('_')?.rsplit_once('_')?;
+        let (consumer, provider) = ends.split_once('_')?;
+        address.parse::<Ipv4Addr>().ok()?;
+        Some(EdgeKey::Pair { consumer: workload(consumer), provider: workload(provider) })
     }
 
     fn base_name(&self, edge: &EdgeKey) -> String {
@@ -157,6 +176,11 @@ mod tests {
         assert!(owner.may_have_named(&edge(), &name));
         for foreign in ["tieline_shop.web_db", "tieline_shop.web_db_2", "tieline_shop.web_db2_10.213.0.16"] {
             assert!(!owner.may_have_named(&edge(), foreign), "{foreign}");
+        }
+        let stand_in = owner.edge_named(&name).unwrap();
+        assert!(owner.may_have_named(&stand_in, &name), "{stand_in}");
+        for foreign in ["tieline_default", "tieline_my_net", "tieline_my_net_2", "other_a_b_10.213.0.16"] {
+            assert_eq!(owner.edge_named(foreign), None, "{foreign}");
         }
     }
 }

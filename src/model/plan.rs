@@ -8,8 +8,8 @@ use std::fmt;
 
 use ipnet::Ipv4Net;
 
-use super::container::{Container, ContainerId, Labels, NetworkId, RunState};
-use super::declaration::Edge;
+use super::container::{Attachment, Container, ContainerId, Labels, NetworkId};
+use super::declaration::{Edge, is_leaving, is_wireable};
 use super::layout::{self, Spot};
 use super::link::EdgeKey;
 use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
@@ -57,6 +57,8 @@ pub enum Action {
         container: Member,
         /// The names it gets there.
         aliases: BTreeSet<String>,
+        /// Driver options by which the attachment is known as ours even when its network is gone.
+        options: Labels,
     },
     /// Detach a container, in whichever state it is.
     Disconnect {
@@ -157,21 +159,35 @@ impl Planner<'_> {
         self.plan
     }
 
-    /// A stopped container that refers to a network of ours which somebody removed cannot start,
+    /// A container that refers to a network of ours which somebody removed could not start again,
     /// whether or not it still is a member.
     fn heal_stranded(&mut self) {
         for container in self.world.participants().map(|participant| &participant.container) {
-            if container.is_running() || container.state == RunState::Paused {
+            if is_leaving(container) {
                 continue;
             }
             for (name, attachment) in &container.attachments {
-                let ours = self.world.policy().owner.may_have_named(self.key, name);
-                if ours && !self.world.networks().any(|network| attachment.leads_to(name, network)) {
+                // What a running container is really attached to cannot be gone.
+                if container.is_up() && !container.is_broken(attachment) {
+                    continue;
+                }
+                if self.is_ours(name, attachment) && !self.world.leads_somewhere(name, attachment) {
                     let network = NetworkRef::Gone(name.clone());
                     let action = Action::Disconnect { network, container: member(container) };
                     self.plan.act(action, "that network is gone, and the container could not start");
                 }
             }
+        }
+    }
+
+    /// Whether the attachment was made for this edge, by us or, where the engine keeps no options or
+    /// somebody attached the container by hand, to a network of ours.
+    fn is_ours(&self, name: &str, attachment: &Attachment) -> bool {
+        let owner = &self.world.policy().owner;
+        match owner.edge_of_attachment(attachment) {
+            Some(edge) => edge == *self.key,
+            // Where a network has that name it may be somebody else's.
+            None => owner.may_have_named(self.key, name) && self.world.named(name) == 0,
         }
     }
 
@@ -216,6 +232,7 @@ impl Planner<'_> {
                 network: network.clone(),
                 container: member(container),
                 aliases: self.aliases(id, container),
+                options: self.world.policy().owner.labels(self.key),
             };
             let cause = self.links_of(|(consumer, provider)| consumer == id || provider == id);
             self.plan.act(action, cause);
@@ -225,6 +242,10 @@ impl Planner<'_> {
     /// Only who is no member of the edge is detached: a member may be talking over this network even
     /// where another one carries its pairs too.
     fn detach_strangers(&mut self, spot: &Spot, network: &NetworkRef) {
+        for container in spot.crowded_out.iter().filter_map(|id| self.world.container(id)) {
+            let action = Action::Disconnect { network: network.clone(), container: member(container) };
+            self.plan.act(action, "the network has no address left for it, and it could not start");
+        }
         let members: BTreeSet<&ContainerId> = self.edge.members().collect();
         for id in spot.attached.iter().filter(|id| !members.contains(id)) {
             let Some(container) = self.world.container(id) else { continue };
@@ -238,11 +259,33 @@ impl Planner<'_> {
     fn discard(&mut self, spot: &Spot, network: &NetworkRef) {
         let NetworkRef::Existing { id, name } = network else { return };
         const CAUSE: &str = "no link needs this network";
-        for container in spot.attached.iter().filter_map(|id| self.world.container(id)) {
+        let all = spot.attached.iter().chain(&spot.crowded_out);
+        for container in all.filter_map(|id| self.world.container(id)) {
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.discard(action, CAUSE);
         }
+        self.free_the_refused(network);
         self.plan.discard(Action::RemoveNetwork { id: id.clone(), name: name.clone() }, CAUSE);
+    }
+
+    /// A running container that the engine refused to attach still refers to the network, could not
+    /// start again without it, and can be detached only once it is attached; now there is room.
+    fn free_the_refused(&mut self, network: &NetworkRef) {
+        const CAUSE: &str = "it was refused before, and could not start without this network";
+        for container in self.world.participants().map(|participant| &participant.container) {
+            let refused = container
+                .attachments
+                .get(&network.to_string())
+                .is_some_and(|attachment| container.is_broken(attachment));
+            if refused && is_wireable(container) {
+                let (aliases, options) = (BTreeSet::new(), self.world.policy().owner.labels(self.key));
+                let (to, from) = (network.clone(), network.clone());
+                let connect = Action::Connect { network: to, container: member(container), aliases, options };
+                self.plan.discard(connect, CAUSE);
+                let disconnect = Action::Disconnect { network: from, container: member(container) };
+                self.plan.discard(disconnect, CAUSE);
+            }
+        }
     }
 
     /// All names that anybody on this edge knows the container by: an endpoint's aliases can only be
@@ -295,7 +338,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateNetwork(new) => write!(f, "create network {} ({})", new.name, new.subnet),
-            Self::Connect { network, container, aliases } => {
+            Self::Connect { network, container, aliases, .. } => {
                 let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
                 write!(f, "connect {} to {network} as {}", container.name, aliases.join(", "))
             }

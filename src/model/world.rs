@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::container::{Container, ContainerId, Network, NetworkId};
+use super::container::{Attachment, Container, ContainerId, Network, NetworkId};
 use super::declaration::{self, Declaration, Edge, Participant, declares_the_same};
 use super::labels;
 use super::link::EdgeKey;
@@ -83,6 +83,8 @@ pub struct World {
     claims: BTreeMap<EdgeKey, Vec<Ipv4Net>>,
     /// Subnets that the engine refused although nothing we see overlaps them.
     refused: BTreeSet<Ipv4Net>,
+    /// Networks that the engine had no address left on, although we see room.
+    full: BTreeSet<NetworkId>,
     declaration: Declaration,
 }
 
@@ -100,6 +102,7 @@ impl World {
             routes: Vec::new(),
             claims: BTreeMap::new(),
             refused: BTreeSet::new(),
+            full: BTreeSet::new(),
             declaration: Declaration::default(),
         }
     }
@@ -140,6 +143,40 @@ impl World {
     pub fn networks_of(&self, edge: &EdgeKey) -> impl Iterator<Item = &Network> {
         let ids = self.owned.get(edge).into_iter().flatten();
         ids.filter_map(|id| self.networks.get(id)).map(|seen| &seen.thing)
+    }
+
+    /// Every edge that anything may have to be done for: it is declared, has a network, or a container
+    /// still refers to one that it had.
+    pub fn edges(&self) -> BTreeSet<EdgeKey> {
+        let stranded = self.participants().flat_map(|participant| {
+            let attachments = participant.container.attachments.iter();
+            attachments.filter_map(|(name, attachment)| {
+                let edge = self.edge_referred_to(name, attachment)?;
+                (!self.leads_somewhere(name, attachment)).then_some(edge)
+            })
+        });
+        self.declaration.edges.keys().chain(self.owned.keys()).cloned().chain(stranded).collect()
+    }
+
+    /// The edge that an attachment, which its container has under `name`, was made for: as we noted
+    /// on it, or else as its name tells.
+    fn edge_referred_to(&self, name: &str, attachment: &Attachment) -> Option<EdgeKey> {
+        let owner = &self.policy.owner;
+        owner.edge_of_attachment(attachment).or_else(|| owner.edge_named(name))
+    }
+
+    /// Whether the engine would find the network of an attachment, which its container has under
+    /// `name`. By name it finds none where several have it.
+    pub fn leads_somewhere(&self, name: &str, attachment: &Attachment) -> bool {
+        match &attachment.network {
+            Some(id) => self.networks.contains_key(id),
+            None => self.named(name) == 1,
+        }
+    }
+
+    /// How many networks have this name.
+    pub fn named(&self, name: &str) -> usize {
+        self.networks().filter(|network| network.name == name).count()
     }
 
     /// Takes in what was learnt and says what that touches. An observation older than what is known
@@ -220,6 +257,7 @@ impl World {
         self.gone.retain(|_, gone_at| *gone_at > at);
         self.listed = self.listed.max(at);
         self.refused.clear();
+        self.full.clear();
         self.apply(vanished.into_iter().map(|observation| (at, observation)))
     }
 
@@ -254,6 +292,16 @@ impl World {
         self.refused.insert(subnet);
     }
 
+    /// Remembers until the next list that the engine has no address left on this network.
+    pub fn fill(&mut self, network: NetworkId) {
+        self.full.insert(network);
+    }
+
+    /// Whether the engine said that it has no address left on this network.
+    pub fn is_full(&self, network: &NetworkId) -> bool {
+        self.full.contains(network)
+    }
+
     /// Every subnet that a new network must not overlap.
     pub fn taken_subnets(&self) -> Vec<Ipv4Net> {
         self.networks()
@@ -267,7 +315,7 @@ impl World {
 
     /// Whether a network of that name exists.
     pub fn is_name_taken(&self, name: &str) -> bool {
-        self.networks().any(|network| network.name == name)
+        self.named(name) > 0
     }
 
     /// Whether what is known of this thing is newer than `at`.
@@ -337,12 +385,16 @@ impl World {
         Some(edge)
     }
 
-    /// The edges whose networks this container is on, whether it declares them or not.
+    /// The edges whose networks this container is on, or was put on by us, whether it declares them
+    /// or not.
     fn edges_attached(&self, id: &ContainerId) -> BTreeSet<EdgeKey> {
         let Some(container) = self.container(id) else { return BTreeSet::new() };
+        let put = container.attachments.iter();
+        let put = put.filter_map(|(name, attachment)| self.edge_referred_to(name, attachment));
         self.owned()
             .filter(|(network, _)| container.attachment(network).is_some())
             .map(|(_, edge)| edge.clone())
+            .chain(put)
             .collect()
     }
 

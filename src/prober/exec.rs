@@ -97,7 +97,7 @@ impl Trouble {
             Error::Conflict { what: Conflict::Paused, .. } => InconclusiveReason::ContainerPaused,
             Error::NotFound(_) | Error::Conflict { .. } => InconclusiveReason::ContainerNotRunning,
             Error::Unavailable(_) => InconclusiveReason::EngineUnavailable,
-            Error::Rejected(_) => InconclusiveReason::ExecFailed,
+            Error::Failed(_) | Error::Rejected(_) => InconclusiveReason::ExecFailed,
         };
         Self::new(reason, format!("{}: {}", side.name, excerpt(text.as_bytes())))
     }

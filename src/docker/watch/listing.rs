@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, stream};
 
-use super::super::{Docker, Error};
+use super::super::{Docker, Error, patiently};
 use crate::model::container::{ContainerId, NetworkId};
 use crate::model::world::{Observation, Stamp};
 
@@ -32,8 +32,8 @@ pub struct Listing {
 /// If the engine cannot be asked for its containers or networks.
 pub async fn list(docker: Docker) -> Result<Listing, Error> {
     let at = docker.stamp();
-    let networks = docker.list_networks().await?;
-    let containers = docker.list_containers().await?;
+    let networks = patiently(|| docker.list_networks()).await?;
+    let containers = patiently(|| docker.list_containers()).await?;
     let mut listing = Listing {
         at,
         networks: networks.iter().map(|network| network.id.clone()).collect(),
@@ -42,7 +42,7 @@ pub async fn list(docker: Docker) -> Result<Listing, Error> {
         containers,
     };
     let mut looks = stream::iter(listing.containers.clone())
-        .map(|id| async { (docker.look_at_container(&id).await, id) })
+        .map(|id| async { (patiently(|| docker.look_at_container(&id)).await, id) })
         .buffer_unordered(LOOKS_AT_ONCE);
     while let Some((look, id)) = looks.next().await {
         match look {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::container::{ContainerId, NetworkId, RunState};
+use super::super::container::{Attachment, ContainerId, NetworkId, RunState};
 use super::super::lab::Lab;
 use super::{MAX_GONE, Observation, Stamp};
 
@@ -88,7 +88,9 @@ fn a_stranger_on_a_link_network_touches_its_edge() {
     let (mut lab, ..) = wired();
     let bystander = ContainerId("id-of-bystander".into());
     let mut container = lab.world.container(&bystander).unwrap().clone();
-    container.attachments.insert("tieline_app2_app1_10.213.0.0".to_owned(), Default::default());
+    let network = Some(lab.world.owned().next().unwrap().0.id.clone());
+    let attachment = Attachment { network, ..Attachment::default() };
+    container.attachments.insert("tieline_app2_app1_10.213.0.0".to_owned(), attachment);
     let on = lab.world.apply([(Stamp(101), Observation::Container(Box::new(container.clone())))]);
     assert_eq!(on.edges, lab.edges());
     container.attachments.clear();

@@ -1,0 +1,281 @@
+//! An engine on paper, with what was measured of Engine 20.10: what it refuses, and what it does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+
+use super::super::container::{
+    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
+};
+use super::super::subnet;
+
+/// Why the engine refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NoSuchContainer,
+    NoSuchNetwork,
+    AlreadyConnected,
+    NotConnected,
+    SubnetTaken,
+    SubnetFull,
+    NameTaken,
+    InUse,
+    Ambiguous,
+    Leaving,
+    Mode,
+}
+
+/// An entry of a container's networks, and what an inspection does not show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What an inspection shows.
+    pub shown: Attachment,
+    /// Whether a controller made it.
+    pub ours: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Body {
+    pub name: String,
+    pub labels: Labels,
+    pub state: RunState,
+    pub mode: NetworkMode,
+    pub created: u64,
+    pub started: u64,
+    /// By network name or, where the network was gone already when it was joined, by its id.
+    pub entries: BTreeMap<String, Entry>,
+    /// The networks that the running container is on, whatever its entries say.
+    pub endpoints: BTreeSet<NetworkId>,
+}
+
+impl Body {
+    pub fn is_up(&self) -> bool {
+        matches!(self.state, RunState::Running | RunState::Paused)
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.state, RunState::Removing | RunState::Dead)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    pub containers: BTreeMap<ContainerId, Body>,
+    pub networks: BTreeMap<NetworkId, Network>,
+    /// Newer engines refuse a second network of the same name.
+    pub unique_names: bool,
+    clock: u64,
+}
+
+impl Engine {
+    pub fn new(unique_names: bool) -> Self {
+        Self { unique_names, ..Self::default() }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// `None` where the name is taken.
+    pub fn create(&mut self, name: &str, labels: Labels, mode: NetworkMode) -> Option<ContainerId> {
+        if self.named(name).is_some() {
+            return None;
+        }
+        let created = self.tick();
+        let id = ContainerId(format!("c{created:011}"));
+        let body = Body {
+            name: name.to_owned(),
+            labels,
+            state: RunState::Created,
+            mode,
+            created,
+            started: 0,
+            entries: BTreeMap::new(),
+            endpoints: BTreeSet::new(),
+        };
+        self.containers.insert(id.clone(), body);
+        Some(id)
+    }
+
+    pub fn named(&self, name: &str) -> Option<&ContainerId> {
+        self.containers.iter().find(|(_, body)| body.name == name).map(|(id, _)| id)
+    }
+
+    /// # Errors
+    /// With the entry that keeps the container from starting.
+    pub fn start(&mut self, id: &ContainerId) -> Result<(), (Entry, Refusal)> {
+        let joined = self.try_start(id)?;
+        let now = self.tick();
+        let Some(body) = self.containers.get_mut(id) else { return Ok(()) };
+        body.state = RunState::Running;
+        body.started = now;
+        for (name, network) in joined {
+            body.endpoints.insert(network.clone());
+            body.entries.entry(name).and_modify(|entry| entry.shown.network = Some(network));
+        }
+        Ok(())
+    }
+
+    /// Which networks the container would be on if it were started.
+    pub fn try_start(&self, id: &ContainerId) -> Result<Vec<(String, NetworkId)>, (Entry, Refusal)> {
+        let Some(body) = self.containers.get(id) else { return Ok(Vec::new()) };
+        let mut joined = Vec::new();
+        // Whoever lives in another container's namespace joins nothing.
+        let own = body.entries.iter().filter(|_| body.mode != NetworkMode::Shared);
+        for (name, entry) in own {
+            let network = match &entry.shown.network {
+                Some(id) => self.networks.get(id).map(|network| network.id.clone()),
+                None => self.resolve(name).map_err(|refusal| (entry.clone(), refusal))?,
+            };
+            let network = network.ok_or((entry.clone(), Refusal::NoSuchNetwork))?;
+            if self.is_full(&network) && !body.endpoints.contains(&network) {
+                return Err((entry.clone(), Refusal::SubnetFull));
+            }
+            joined.push((name.clone(), network));
+        }
+        Ok(joined)
+    }
+
+    pub fn stop(&mut self, id: &ContainerId, state: RunState) {
+        let Some(body) = self.containers.get_mut(id) else { return };
+        if body.is_leaving() || (state == RunState::Exited && !body.is_up()) {
+            return;
+        }
+        body.state = state;
+        body.endpoints.clear();
+    }
+
+    /// Freezes a running container, or thaws a frozen one.
+    pub fn toggle_pause(&mut self, id: &ContainerId) {
+        let Some(body) = self.containers.get_mut(id) else { return };
+        body.state = match body.state {
+            RunState::Running => RunState::Paused,
+            RunState::Paused => RunState::Running,
+            other => other,
+        };
+    }
+
+    /// The network that is meant by an id or a name; none is no error here.
+    fn resolve(&self, address: &str) -> Result<Option<NetworkId>, Refusal> {
+        if let Some(network) = self.networks.get(&NetworkId(address.to_owned())) {
+            return Ok(Some(network.id.clone()));
+        }
+        let mut named = self.networks.values().filter(|network| network.name == address);
+        match (named.next(), named.next()) {
+            (Some(_), Some(_)) => Err(Refusal::Ambiguous),
+            (found, _) => Ok(found.map(|network| network.id.clone())),
+        }
+    }
+
+    pub fn is_full(&self, id: &NetworkId) -> bool {
+        let Some(network) = self.networks.get(id) else { return false };
+        let capacity = network.subnets.iter().map(|net| subnet::capacity(*net)).max().unwrap_or(0);
+        self.containers.values().filter(|body| body.endpoints.contains(id)).count() >= capacity
+    }
+
+    pub fn create_network(
+        &mut self,
+        name: &str,
+        subnet: Ipv4Net,
+        labels: Labels,
+    ) -> Result<NetworkId, Refusal> {
+        if self.unique_names && self.networks.values().any(|network| network.name == name) {
+            return Err(Refusal::NameTaken);
+        }
+        let overlaps = |other: &Ipv4Net| other.contains(&subnet) || subnet.contains(other);
+        if self.networks.values().flat_map(|network| &network.subnets).any(overlaps) {
+            return Err(Refusal::SubnetTaken);
+        }
+        let created = self.tick();
+        let id = NetworkId(format!("n{created:063}"));
+        let network = Network {
+            id: id.clone(),
+            name: name.to_owned(),
+            labels,
+            subnets: vec![subnet],
+            created: format!("{created:09}"),
+        };
+        self.networks.insert(id.clone(), network);
+        Ok(id)
+    }
+
+    /// # Errors
+    /// Of a container that does not run next to nothing is checked, not even that the network exists.
+    pub fn connect(
+        &mut self,
+        network: &NetworkId,
+        container: &ContainerId,
+        mut shown: Attachment,
+        ours: bool,
+    ) -> Result<(), Refusal> {
+        let (found, full) = (self.networks.get(network).cloned(), self.is_full(network));
+        let body = self.containers.get_mut(container).ok_or(Refusal::NoSuchContainer)?;
+        if matches!(body.mode, NetworkMode::Host | NetworkMode::None) {
+            return Err(Refusal::Mode);
+        }
+        if !body.is_up() {
+            if body.is_leaving() {
+                return Err(Refusal::Leaving);
+            }
+            let name = found.map_or_else(|| network.0.clone(), |network| network.name);
+            body.entries.insert(name, Entry { shown, ours });
+            return Ok(());
+        }
+        let found = found.ok_or(Refusal::NoSuchNetwork)?;
+        if full || body.endpoints.contains(network) {
+            // What is refused leaves an entry without a network.
+            let refusal = if body.endpoints.contains(network) {
+                Refusal::AlreadyConnected
+            } else {
+                Refusal::SubnetFull
+            };
+            body.entries.entry(found.name).or_insert(Entry { shown, ours });
+            return Err(refusal);
+        }
+        body.endpoints.insert(network.clone());
+        shown.network = Some(network.clone());
+        body.entries.insert(found.name, Entry { shown, ours });
+        Ok(())
+    }
+
+    /// Detaches by force.
+    pub fn disconnect(&mut self, address: &str, container: &ContainerId) -> Result<Entry, Refusal> {
+        let network = self.resolve(address).ok().flatten();
+        let name = network.as_ref().and_then(|id| self.networks.get(id)).map(|network| network.name.clone());
+        let body = self.containers.get_mut(container).ok_or(Refusal::NoSuchContainer)?;
+        match network {
+            Some(id) if body.is_up() => {
+                if !body.endpoints.remove(&id) {
+                    return Err(Refusal::NotConnected);
+                }
+                let nothing = Entry { shown: Attachment::default(), ours: true };
+                Ok(body.entries.remove(&name.unwrap_or_default()).unwrap_or(nothing))
+            }
+            _ if body.is_leaving() => Err(Refusal::Leaving),
+            _ => body.entries.remove(name.as_deref().unwrap_or(address)).ok_or(Refusal::NotConnected),
+        }
+    }
+
+    pub fn remove_network(&mut self, id: &NetworkId) -> Result<(), Refusal> {
+        if self.containers.values().any(|body| body.endpoints.contains(id)) {
+            return Err(Refusal::InUse);
+        }
+        self.networks.remove(id).map(drop).ok_or(Refusal::NoSuchNetwork)
+    }
+
+    pub fn inspect(&self, id: &ContainerId) -> Option<Container> {
+        let body = self.containers.get(id)?;
+        Some(Container {
+            id: id.clone(),
+            name: body.name.clone(),
+            image: ImageId("image".to_owned()),
+            labels: body.labels.clone(),
+            state: body.state,
+            created: format!("{:09}", body.created),
+            started: format!("{:09}", body.started),
+            mode: body.mode,
+            attachments: body.entries.iter().map(|(name, e)| (name.clone(), e.shown.clone())).collect(),
+        })
+    }
+}
