@@ -200,6 +200,9 @@ impl Docker {
 
     /// Attaches a container, in whichever state it is. One that is attached already is a
     /// [`Conflict::AlreadyConnected`] when it runs, and no error when it does not.
+    ///
+    /// The endpoint is told the network's id: Engine 20.10 would look for it by name when the container
+    /// starts, and not start it where somebody has made another network of that name (measured).
     pub async fn connect(
         &self,
         network: &NetworkId,
@@ -210,6 +213,7 @@ impl Docker {
         let endpoint = EndpointSettings {
             aliases: Some(aliases.iter().cloned().collect()),
             driver_opts: Some(options.clone().into_iter().collect()),
+            network_id: Some(network.0.clone()),
             ..Default::default()
         };
         let request =

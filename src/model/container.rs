@@ -110,8 +110,8 @@ pub struct Container {
 /// address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
-    /// The network, once the container has been started on it. Until then Engine 20.10 knows the
-    /// network by its name alone.
+    /// The network, once the container has been started on it, or where whoever attached it said
+    /// which. Otherwise Engine 20.10 knows the network by its name alone.
     pub network: Option<NetworkId>,
     /// Names given at connect.
     pub aliases: BTreeSet<String>,

@@ -129,7 +129,8 @@ async fn remove_network(Shared(api): Shared<Api>, Path(id): Path<String>) -> Res
 async fn connect(Shared(api): Shared<Api>, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
     api.call("network_connect", |state| {
         let aliases = serde_json::from_value(body["EndpointConfig"]["Aliases"].clone()).unwrap_or_default();
-        state.connect(&id, body["Container"].as_str().unwrap(), aliases)
+        let told = body["EndpointConfig"]["NetworkID"].as_str().unwrap_or_default();
+        state.connect(&id, body["Container"].as_str().unwrap(), aliases, told)
     })
 }
 

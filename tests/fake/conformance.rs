@@ -123,7 +123,16 @@ impl Trial<'_> {
     }
 
     async fn connect(&self, network: &str, container: &str) -> Result<(), Error> {
-        let endpoint = EndpointSettings { aliases: Some(vec!["db".to_owned()]), ..Default::default() };
+        self.connect_as(EndpointSettings::default(), network, container).await
+    }
+
+    async fn connect_as(
+        &self,
+        endpoint: EndpointSettings,
+        network: &str,
+        container: &str,
+    ) -> Result<(), Error> {
+        let endpoint = EndpointSettings { aliases: Some(vec!["db".to_owned()]), ..endpoint };
         let request =
             NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(endpoint) };
         self.docker.connect_network(network, request).await
@@ -147,6 +156,11 @@ impl Trial<'_> {
         let answer = self.connect(&net, &id).await;
         self.note_answer("connect it again", answer);
         self.note_attachment("created", &id, network).await;
+        self.disconnect(&net, &id).await.unwrap();
+        let told = EndpointSettings { network_id: Some(net.clone()), ..Default::default() };
+        let answer = self.connect_as(told, &net, &id).await;
+        self.note_answer("connect a created container and tell it the network's id", answer);
+        self.note_attachment("created and told", &id, network).await;
         self.people.start(&id);
         self.note_attachment("running", &id, network).await;
         let answer = self.connect(&net, &id).await;

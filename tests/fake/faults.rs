@@ -153,7 +153,7 @@ async fn of_two_networks_of_one_edge_the_one_in_use_stays() {
         for (name, labels) in [("app1", &[][..]), ("app2", &[LINK][..])] {
             let id = state.create_container(name, labels);
             state.start_container(&id);
-            state.connect(&used, &id, vec![name.to_owned()]).unwrap();
+            state.connect(&used, &id, vec![name.to_owned()], "").unwrap();
         }
     }
     let controller = Controller::start(&engine, &[]);

@@ -20,7 +20,7 @@ pub struct Container {
 
 #[derive(Clone, Debug, Default)]
 pub struct Attachment {
-    /// Empty until the container was started on the network.
+    /// Empty until the container was started on the network, unless it was told at connect.
     pub network: String,
     pub aliases: Vec<String>,
     pub address: String,
@@ -183,7 +183,14 @@ impl State {
         Ok(id)
     }
 
-    pub fn connect(&mut self, network: &str, container: &str, aliases: Vec<String>) -> Result<(), Refusal> {
+    /// Attaches a container; of one that is not up, the network's id is what was `told`.
+    pub fn connect(
+        &mut self,
+        network: &str,
+        container: &str,
+        aliases: Vec<String>,
+        told: &str,
+    ) -> Result<(), Refusal> {
         let now = self.tick();
         let name = self.network(network)?.name.clone();
         let Some(found) = self.containers.get_mut(container) else {
@@ -195,7 +202,7 @@ impl State {
         let attachment = if found.running {
             Attachment { network: network.to_owned(), aliases, address: format!("10.0.0.{}", now % 250) }
         } else {
-            Attachment { aliases, ..Attachment::default() }
+            Attachment { network: told.to_owned(), aliases, ..Attachment::default() }
         };
         let running = found.running;
         found.attachments.insert(name, attachment);
