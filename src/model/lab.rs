@@ -97,6 +97,10 @@ impl Lab {
         NetworkId(id.to_owned())
     }
 
+    pub fn remove_network(&mut self, id: &str) {
+        self.observe(Observation::NetworkGone(NetworkId(id.to_owned())));
+    }
+
     pub fn attach(&mut self, container: &ContainerId, network: &str, aliases: &[&str]) {
         let id = self.world.networks().find(|net| net.name == network).unwrap().id.clone();
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();

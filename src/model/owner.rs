@@ -177,9 +177,19 @@ mod tests {
         for foreign in ["tieline_shop.web_db", "tieline_shop.web_db_2", "tieline_shop.web_db2_10.213.0.16"] {
             assert!(!owner.may_have_named(&edge(), foreign), "{foreign}");
         }
-        let stand_in = owner.edge_named(&name).unwrap();
-        assert!(owner.may_have_named(&stand_in, &name), "{stand_in}");
-        for foreign in ["tieline_default", "tieline_my_net", "tieline_my_net_2", "other_a_b_10.213.0.16"] {
+    }
+
+    #[test]
+    fn a_name_leads_to_an_edge_that_may_have_given_it() {
+        let owner = Owner::new("tieline");
+        let container = |name: &str| Workload::Container(name.to_owned());
+        let odd = EdgeKey::Pair { consumer: container("a_b"), provider: container("c_10.0.0.1") };
+        for edge in [edge(), odd, EdgeKey::Shared { provider: container("db") }] {
+            let name = owner.network_name(&edge, "10.213.0.16/28".parse().unwrap());
+            let found = owner.edge_named(&name).unwrap();
+            assert!(owner.may_have_named(&found, &name), "{name}");
+        }
+        for foreign in ["tieline_default", "tieline_web_db", "tieline_10.0.0.0", "other_web_db_10.213.0.16"] {
             assert_eq!(owner.edge_named(foreign), None, "{foreign}");
         }
     }

@@ -152,6 +152,25 @@ fn what_people_do_by_hand() {
 }
 
 #[test]
+fn who_is_stranded_is_healed_member_or_not_and_only_from_networks_that_may_have_been_ours() {
+    let mut lab = Lab::default();
+    let gone = ["tieline_web_app1_10.213.0.0", "tieline_all_app1_10.213.1.0", "tieline_default", "other"];
+    for (n, name) in gone.into_iter().enumerate() {
+        lab.add_network(&format!("{n}"), name, &format!("172.20.{n}.0/24"), None);
+    }
+    let app1 = lab.run("app1", &[]);
+    gone.iter().for_each(|name| lab.attach(&app1, name, &[]));
+    lab.change(&app1, |container| container.state = RunState::Exited);
+    assert_eq!(lab.plans(), "nothing to do\n", "while the networks are there");
+    for n in 0..gone.len() {
+        lab.remove_network(&format!("{n}"));
+    }
+    lab.carry_out(false);
+    let left: Vec<&String> = lab.world.container(&app1).unwrap().attachments.keys().collect();
+    assert_eq!(left, ["other", "tieline_default"]);
+}
+
+#[test]
 fn two_networks_of_one_edge() {
     let mut lab = Lab::default();
     let app1 = lab.run("app1", &[]);
