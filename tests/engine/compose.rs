@@ -5,19 +5,25 @@ use std::process::Command;
 use super::stage::{IMAGE, Stage, ok};
 
 /// `docker-compose` with a file of this stage.
-struct Compose<'a> {
+pub struct Compose<'a> {
     stage: &'a Stage,
     dir: tempfile::TempDir,
 }
 
 impl<'a> Compose<'a> {
-    fn new(stage: &'a Stage, file: &str) -> Self {
+    pub fn new(stage: &'a Stage, file: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("compose.yml"), file).unwrap();
-        Self { stage, dir }
+        let compose = Self { stage, dir };
+        compose.rewrite(file);
+        compose
     }
 
-    fn call(&self, args: &[&str]) {
+    /// Another file from now on.
+    pub fn rewrite(&self, file: &str) {
+        std::fs::write(self.dir.path().join("compose.yml"), file).unwrap();
+    }
+
+    pub fn call(&self, args: &[&str]) {
         let file = self.dir.path().join("compose.yml");
         ok(Command::new("docker-compose").arg("-f").arg(file).args(["-p", &self.stage.id]).args(args));
     }

@@ -1,12 +1,18 @@
 //! Scenarios on a real engine.
 
+mod churn;
 mod cleanup;
 mod commands;
 mod compose;
 mod consent;
+mod foreign;
 mod handshakes;
 mod labels;
 mod metrics;
+mod modes;
+mod oracle;
+mod ourselves;
+mod people;
 pub mod stage;
 mod stream;
 mod wiring;

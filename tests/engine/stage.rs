@@ -21,10 +21,14 @@ pub struct Stage {
     /// Begins every name on this stage.
     pub id: String,
     pub server: String,
+    /// Whose networks are this stage's.
+    pub instance: String,
     pool: String,
     extra: Vec<String>,
     controller: Option<Child>,
     log: PathBuf,
+    /// Its containers are another stage's, which removes them.
+    guest: bool,
 }
 
 impl Stage {
@@ -47,14 +51,33 @@ impl Stage {
         // The process id keeps stages of test runs at the same time apart.
         let pid = std::process::id();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let id = format!("tl{pid}x{n}");
         Self {
-            id: format!("tl{pid}x{n}"),
+            instance: id.clone(),
+            id,
             server: format!("http://127.0.0.1:{port}"),
             pool: format!("10.{}.{}.0/24", 220 + pid % 16, n),
             extra: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             controller: None,
             log: std::env::temp_dir().join(format!("tieline-test-{pid}-{n}.log")),
+            guest: false,
         }
+    }
+
+    /// A second controller of the same instance, for the same containers. It does not run yet.
+    pub fn rival(&self, flags: &[&str]) -> Self {
+        let mut rival = self.neighbour(flags);
+        rival.instance.clone_from(&self.instance);
+        rival.pool.clone_from(&self.pool);
+        rival
+    }
+
+    /// A controller of another instance, for the same containers. It does not run yet.
+    pub fn neighbour(&self, flags: &[&str]) -> Self {
+        let mut neighbour = Self::dark(flags);
+        neighbour.id.clone_from(&self.id);
+        neighbour.guest = true;
+        neighbour
     }
 
     pub fn name(&self, short: &str) -> String {
@@ -63,7 +86,7 @@ impl Stage {
 
     /// The flags that every command on this stage's networks needs.
     fn engine_flags(&self) -> Vec<String> {
-        ["--instance", &self.id].map(str::to_owned).to_vec()
+        ["--instance", &self.instance].map(str::to_owned).to_vec()
     }
 
     pub fn policy_flags(&self) -> Vec<String> {
@@ -80,17 +103,54 @@ impl Stage {
         self.pool = self.pool.replace("/24", "/28");
     }
 
+    /// Gives the pool room for 256 networks.
+    pub fn widen_pool(&mut self) {
+        let n: u32 = self.pool.split('.').nth(2).unwrap().parse().unwrap();
+        self.pool = format!("10.{}.{}.0/20", 236 + std::process::id() % 16, n % 16 * 16);
+    }
+
+    /// The first three bytes of the pool's addresses.
+    pub fn pool_base(&self) -> &str {
+        self.pool.rsplit_once('.').unwrap().0
+    }
+
     pub fn start_controller(&mut self) {
         let listen = self.server.trim_start_matches("http://").to_owned();
         let mut command = tieline();
         command.arg("run").args(self.engine_flags()).args(self.policy_flags());
-        command.args(["--listen", &listen, "--gc-grace", "1s", "--log-level", "debug"]).args(&self.extra);
+        command.args(["--listen", &listen, "--log-level", "debug"]).args(&self.extra);
+        if !self.extra.iter().any(|flag| flag == "--gc-grace") {
+            command.args(["--gc-grace", "1s"]);
+        }
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         self.controller = Some(child);
         if !self.extra.iter().any(|flag| flag == "--host") {
-            self.eventually("the controller is ready", || self.get("/readyz").0 == 200);
+            self.await_ready();
         }
+    }
+
+    pub fn await_ready(&self) {
+        self.eventually("the controller is ready", || self.get("/readyz").0 == 200);
+    }
+
+    /// Stops the controller's process in mid-air, for what somebody does in a blink.
+    pub fn hold_controller(&self) {
+        ok(Command::new("kill").args(["-STOP", &self.controller_pid().to_string()]));
+    }
+
+    pub fn let_go_of_controller(&self) {
+        ok(Command::new("kill").args(["-CONT", &self.controller_pid().to_string()]));
+    }
+
+    /// The exit code of a controller that was asked to end, or killed by a signal.
+    pub fn await_end(&mut self) -> Option<i32> {
+        self.controller.take().expect("a controller runs").wait().unwrap().code()
+    }
+
+    /// Whether the controller's process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.controller.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Ends the controller as a power cut would.
@@ -103,8 +163,7 @@ impl Stage {
     /// Ends the controller by SIGTERM and gives its exit code.
     pub fn stop_controller(&mut self) -> Option<i32> {
         ok(Command::new("kill").args(["-TERM", &self.controller_pid().to_string()]));
-        let mut child = self.controller.take().expect("a controller runs");
-        child.wait().unwrap().code()
+        self.await_end()
     }
 
     pub fn controller_pid(&self) -> u32 {
@@ -175,7 +234,7 @@ impl Stage {
 
     /// The networks of this stage's instance.
     pub fn networks(&self) -> Vec<Value> {
-        let filter = format!("label=tieline.managed-by={}", self.id);
+        let filter = format!("label=tieline.managed-by={}", self.instance);
         let ids = self.docker(&["network", "ls", "-q", "--no-trunc", "--filter", &filter]);
         ids.lines()
             // One may go between the two calls.
@@ -188,7 +247,15 @@ impl Stage {
     pub fn attachments(&self, short: &str) -> Vec<String> {
         let inspected = self.inspect(short);
         let names = inspected["NetworkSettings"]["Networks"].as_object().unwrap().keys();
-        names.filter(|name| name.starts_with(&format!("{}_", self.id))).cloned().collect()
+        names.filter(|name| name.starts_with(&format!("{}_", self.instance))).cloned().collect()
+    }
+
+    /// Calls the engine's API, for what the `docker` command would not do.
+    pub fn api(&self, method: &str, path: &str, body: &str) -> Value {
+        let url = format!("http://docker/v1.41{path}");
+        let socket = ["--unix-socket", "/var/run/docker.sock", "-H", "Content-Type: application/json"];
+        let answer = ok(Command::new("curl").args(["-s", "-X", method, "-d", body]).args(socket).arg(url));
+        serde_json::from_str(&answer).unwrap_or_default()
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -262,10 +329,12 @@ impl Drop for Stage {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let filter = format!("label={}", self.owner_label());
-        let ids = stdout(Command::new("docker").args(["ps", "-aq", "--filter", &filter]));
-        if !ids.trim().is_empty() {
-            let _ = Command::new("docker").args(["rm", "-f"]).args(ids.split_whitespace()).output();
+        if !self.guest {
+            let filter = format!("label={}", self.owner_label());
+            let ids = stdout(Command::new("docker").args(["ps", "-aq", "--filter", &filter]));
+            if !ids.trim().is_empty() {
+                let _ = Command::new("docker").args(["rm", "-f"]).args(ids.split_whitespace()).output();
+            }
         }
         let _ = tieline().arg("teardown").args(self.engine_flags()).output();
         if !std::thread::panicking() {

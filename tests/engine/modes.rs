@@ -1,0 +1,127 @@
+//! Containers that are not like the others: without a network of their own, read-only, dying.
+
+use std::time::Duration;
+
+use super::foreign::Foreign;
+use super::stage::{IMAGE, Stage};
+use crate::proxy::Proxy;
+
+const SLEEP: [&str; 2] = ["sleep", "100000"];
+
+/// On either side of a link: a condition with a reason, and nothing that is tried again and again.
+#[test]
+fn modes_without_a_network_of_their_own_are_told_and_left_alone() {
+    let proxy = Proxy::start(None);
+    let mut stage = Stage::dark(&["--host", &proxy.host(), "--resync", "1s"]);
+    stage.start_controller();
+    stage.await_ready();
+    let foreign = Foreign::new(&stage);
+    stage.run("app1", &[]);
+    let target = format!("{}:80", stage.name("app1"));
+    let own_link = [("link.back", target.as_str()), ("link.back.handshake", "exchange")];
+    let side = format!("container:{}", stage.name("app1"));
+    let modes = [
+        ("hosted", "host", "HostNetworkMode"),
+        ("closed", "none", "NoneNetworkMode"),
+        ("side", &side, "ContainerNetworkMode"),
+    ];
+    for (name, mode, _) in modes {
+        stage.run_with(name, &own_link, &["--network", mode], IMAGE, &SLEEP);
+    }
+    let targets = modes.map(|(name, ..)| format!("{}:80", stage.name(name)));
+    stage.run(
+        "app2",
+        &[
+            ("link.one", &target),
+            ("link.one.handshake", "exchange"),
+            ("link.hosted", &targets[0]),
+            ("link.closed", &targets[1]),
+            ("link.side", &targets[2]),
+        ],
+    );
+    stage.settle("all modes");
+    for (name, _, reason) in modes {
+        for link in [stage.link("app2", name).unwrap(), stage.link(name, "back").unwrap()] {
+            assert_eq!(link["conditions"][2]["status"], "False");
+            assert_eq!(link["conditions"][2]["reason"], reason);
+            assert!(link["message"].as_str().unwrap().contains(&stage.name(name)));
+        }
+    }
+    // Several resyncs on, nothing was tried.
+    let changes = || proxy.requests().iter().filter(|request| request.changes()).count();
+    let before = changes();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(changes(), before);
+    assert_eq!(before, 3, "one network and its two members");
+    assert_eq!(stage.metric("tieline_workqueue_retries_total"), Some(0.0));
+    foreign.is_untouched();
+}
+
+#[test]
+fn read_only_and_without_any_network_is_no_obstacle() {
+    let stage = Stage::new();
+    let target = format!("{}:80", stage.name("app1"));
+    let labels = [("link.one", target.as_str()), ("link.one.handshake", "exchange")];
+    stage.run_with("app1", &[], &["--read-only"], IMAGE, &SLEEP);
+    stage.run_with("app2", &labels, &["--read-only"], IMAGE, &SLEEP);
+    stage.settle("both are read-only");
+    let (app1, app2) = (stage.name("app1"), stage.name("app2"));
+    for name in [&app1, &app2] {
+        stage.docker(&["network", "disconnect", "bridge", name]);
+    }
+    stage.settle("nor any other network");
+    stage.docker(&["restart", "-t", "0", &app1, &app2]);
+    stage.settle("restarted");
+    stage.docker(&["rm", "-f", &app2]);
+    stage.settle("the consumer has gone");
+    assert!(stage.inspect("app1")["NetworkSettings"]["Networks"].as_object().unwrap().is_empty());
+    stage.docker(&["restart", "-t", "0", &app1]);
+    stage.run_with("app2", &labels, &["--read-only"], IMAGE, &SLEEP);
+    stage.settle("and comes back to one without any network");
+}
+
+/// Programs that die at once and are started again and again, as consumer and as provider.
+#[test]
+fn a_crash_loop_is_wired_and_goes_on_and_stops_nobody() {
+    let stage = Stage::new();
+    let target = |name: &str| format!("{}:80", stage.name(name));
+    let (sane, sick) = (target("sane"), target("sick"));
+    stage.run("sane", &[]);
+    let crash = ["sh", "-c", "sleep 0.1; exit 3"];
+    stage.run_with(
+        "sick",
+        &[("link.it", &sane), ("link.it.handshake", "exchange")],
+        &["--restart", "always"],
+        IMAGE,
+        &crash,
+    );
+    stage.run(
+        "other",
+        &[
+            ("link.sick", &sick),
+            ("link.sick.handshake", "exchange"),
+            ("link.sane", &sane),
+            ("link.sane.handshake", "exchange"),
+        ],
+    );
+    stage.await_state("other", "sane", "Ready");
+    stage.eventually("all are wired", || stage.problems().is_empty());
+    let restarts = || stage.inspect("sick")["RestartCount"].as_u64().unwrap();
+    let before = restarts();
+    stage.eventually("it goes on", || restarts() > before + 2);
+    let sick = stage.inspect("sick");
+    assert_eq!(sick["State"]["ExitCode"], 3, "{}", sick["State"]);
+    assert_eq!(sick["State"]["Error"], "", "a start failed");
+    assert_eq!(stage.problems(), Vec::<String>::new());
+    // Its links come and go while it loops, at whatever moment of its life.
+    for round in 0..4 {
+        let name = format!("guest{round}");
+        stage.run(&name, &[("link.sick", &target("sick")), ("link.sick.handshake", "none")]);
+        stage.eventually("a guest is wired", || stage.problems().is_empty());
+        stage.docker(&["rm", "-f", &stage.name(&name)]);
+        stage.eventually("a guest has gone", || stage.problems().is_empty());
+    }
+    let before = restarts();
+    stage.eventually("it still goes on", || restarts() > before);
+    assert_eq!(stage.inspect("sick")["State"]["Error"], "", "a start failed");
+}

@@ -1,0 +1,430 @@
+//! What becomes of the links when the controller itself is killed, ended or doubled.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::foreign::Foreign;
+use super::stage::{IMAGE, Stage, ok, tieline};
+use crate::proxy::{Fate, Proxy, Request};
+
+const SLEEP: [&str; 2] = ["sleep", "100000"];
+
+/// Kills a process at every changing call that it makes: the first time before the call reaches the
+/// engine, the next time when the engine has done it and before the reply is passed on.
+#[derive(Default)]
+struct Reaper {
+    /// Whom to kill; 0 while nobody lives.
+    victim: AtomicU32,
+    state: Mutex<Reaped>,
+}
+
+#[derive(Default)]
+struct Reaped {
+    after: bool,
+    /// At which calls somebody was killed, and whether it was after them.
+    kills: Vec<(String, bool)>,
+}
+
+impl Reaper {
+    fn judge(self: &Arc<Self>, request: &Request) -> Fate {
+        // Calls of one that is dead already may have been under way.
+        if !request.changes() || self.victim.load(Ordering::SeqCst) == 0 {
+            return Fate::Pass;
+        }
+        let mut state = self.state.lock().unwrap();
+        let after = state.after;
+        state.kills.push((kind(request), after));
+        state.after = !after;
+        if after {
+            let reaper = Arc::clone(self);
+            Fate::Then(Box::new(move || reaper.kill()))
+        } else {
+            self.kill();
+            Fate::Drop
+        }
+    }
+
+    fn kill(&self) {
+        let pid = self.victim.swap(0, Ordering::SeqCst);
+        if pid != 0 {
+            ok(Command::new("kill").args(["-9", &pid.to_string()]));
+        }
+    }
+
+    fn kills(&self) -> Vec<(String, bool)> {
+        self.state.lock().unwrap().kills.clone()
+    }
+
+    /// Starts controllers, each of which lives until its first or second changing call, until `done`.
+    fn grind(&self, stage: &mut Stage, what: &str, done: impl Fn(&Stage) -> bool) {
+        let end = Instant::now() + Duration::from_secs(120);
+        loop {
+            assert!(
+                Instant::now() < end,
+                "it never came that {what}: {:?} {:#?}\n{}",
+                self.kills(),
+                stage.problems(),
+                stage.log()
+            );
+            if stage.has_ended() {
+                stage.start_controller();
+                self.victim.store(stage.controller_pid(), Ordering::SeqCst);
+            }
+            let begun = Instant::now();
+            while !stage.has_ended() && begun.elapsed() < Duration::from_millis(700) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            // Whoever lives that long has nothing to do any more, or waits for a grace period.
+            if !stage.has_ended() && done(stage) {
+                return;
+            }
+        }
+    }
+}
+
+/// `POST connect`, say.
+fn kind(request: &Request) -> String {
+    match request.method.as_str() {
+        "DELETE" => "remove".to_owned(),
+        _ => request.path.rsplit('/').next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[test]
+fn killed_before_and_after_every_call_it_ends_as_if_it_had_lived() {
+    let proxy = Proxy::start(None);
+    let mut stage = Stage::dark(&["--host", &proxy.host(), "--gc-grace", "200ms"]);
+    stage.widen_pool();
+    let reaper = Arc::new(Reaper::default());
+    let judge = Arc::clone(&reaper);
+    proxy.judge(move |request| judge.judge(request));
+    let (db, hub) = (stage.name("db"), stage.name("hub"));
+
+    stage.create("db", &[], &SLEEP);
+    stage.run("hub", &[("topology", "shared")]);
+    for name in ["web", "api"] {
+        let labels = [("link.db", format!("{db}:5432")), ("link.hub", format!("{hub}:80"))];
+        let labels = labels.each_ref().map(|(key, value)| (*key, value.as_str()));
+        stage.create(
+            name,
+            &[&labels[..], &[("link.db.handshake", "none"), ("link.hub.handshake", "none")]].concat(),
+            &SLEEP,
+        );
+    }
+    reaper.grind(&mut stage, "all are wired", |stage| stage.problems().is_empty());
+    stage.docker(&["start", &stage.name("db"), &stage.name("web"), &stage.name("api")]);
+
+    // As many replicas as one network holds, and two more.
+    let labels = ["com.docker.compose.project=grow", "com.docker.compose.service=many"];
+    let labels = ["--label", labels[0], "--label", labels[1]];
+    stage.run("one", &[("link.many", "grow/many:1"), ("link.many.handshake", "none")]);
+    let replica = |stage: &Stage, n: usize| {
+        let name = stage.name(&format!("many{n}"));
+        let own = ["create", "--name", &name, "--label", &stage.owner_label()];
+        stage.docker(&[&own[..], &labels[..], &[IMAGE, "sleep", "100000"]].concat());
+    };
+    reaper.victim.store(0, Ordering::SeqCst);
+    (0..12).for_each(|n| replica(&stage, n));
+    stage.settle("twelve replicas");
+    reaper.victim.store(stage.controller_pid(), Ordering::SeqCst);
+    (12..14).for_each(|n| replica(&stage, n));
+    reaper.grind(&mut stage, "the edge has grown", |stage| stage.problems().is_empty());
+
+    // A provider that is another container under the same name, a member and an edge less.
+    stage.docker(&["rm", "-f", &db, &stage.name("many3"), &stage.name("one")]);
+    stage.run("db", &[]);
+    reaper.grind(&mut stage, "a provider is replaced", |stage| stage.problems().is_empty());
+    stage.docker(&["stop", "-t", "0", &hub]);
+    stage.docker(&["rm", "-f", &stage.name("web")]);
+    reaper.grind(&mut stage, "what nobody needs is gone", |stage| stage.problems().is_empty());
+    stage.docker(&["start", &hub]);
+    stage.docker(&["stop", "-t", "0", &stage.name("api")]);
+
+    reaper.kill();
+    stage.eventually("the last one is dead", || reaper.victim.load(Ordering::SeqCst) == 0);
+    let teardown = || {
+        let mut command = tieline();
+        let mut child = command
+            .args(["teardown", "--host", &proxy.host(), "--instance", &stage.instance])
+            .spawn()
+            .unwrap();
+        reaper.victim.store(child.id(), Ordering::SeqCst);
+        child.wait().unwrap().success()
+    };
+    let ended = (0..100).any(|_| teardown());
+    assert!(ended, "the teardown never ended: {:?}", reaper.kills());
+    assert!(stage.networks().is_empty());
+    for name in ["api", "many1"] {
+        stage.docker(&["start", &stage.name(name)]);
+    }
+    let kinds: BTreeSet<(String, bool)> = reaper.kills().into_iter().collect();
+    let all = ["connect", "create", "disconnect", "remove"].map(|kind| [(kind, false), (kind, true)]);
+    let all: BTreeSet<(String, bool)> =
+        all.concat().into_iter().map(|(kind, after)| (kind.to_owned(), after)).collect();
+    assert_eq!(kinds, all, "not every call was met");
+    println!("killed {} times", reaper.kills().len());
+}
+
+/// A container or network that vanishes, or changes, when the plan is made and before it is done.
+#[test]
+fn what_changes_between_plan_and_call_is_found_and_planned_anew() {
+    let proxy = Arc::new(Proxy::start(None));
+    let mut stage = Stage::dark(&["--host", &proxy.host()]);
+    stage.start_controller();
+    stage.await_ready();
+    stage.run("db", &[]);
+    let db = stage.name("db");
+    let target = format!("{db}:5432");
+    let labels = [("link.db", target.as_str()), ("link.db.handshake", "exchange")];
+    // Done once, before the first call of that kind reaches the engine.
+    let before = |call: &'static str, line: String| {
+        let mut deed = Some(line);
+        proxy.judge(move |request| {
+            if request.changes()
+                && kind(request) == call
+                && let Some(line) = deed.take()
+            {
+                let _ = Command::new("sh").args(["-c", &line]).output();
+            }
+            Fate::Pass
+        });
+    };
+    let ours = format!("$(docker network ls -q --filter label=tieline.managed-by={})", stage.instance);
+    let web = stage.name("web");
+    let deeds = [
+        ("connect", "the consumer vanishes", format!("docker rm -f {web}")),
+        ("connect", "the provider vanishes", format!("docker rm -f {db}")),
+        ("connect", "the network vanishes", format!("docker network rm {ours}")),
+        ("connect", "the consumer stops", format!("docker stop -t 0 {web}")),
+        ("connect", "the consumer restarts", format!("docker restart -t 0 {web}")),
+        ("connect", "the consumer is paused", format!("docker pause {web}")),
+        ("connect", "the consumer is renamed", format!("docker rename {web} {web}x")),
+        ("connect", "somebody connects it by hand", format!("docker network connect {ours} {web}")),
+        ("create", "the consumer is gone before its network is there", format!("docker rm -f {web}")),
+    ];
+    for (call, what, line) in deeds {
+        before(call, line);
+        stage.run("web", &labels);
+        stage.settle(what);
+        let _ = Command::new("docker").args(["unpause", &web]).output();
+        let _ = Command::new("docker").args(["start", &web]).output();
+        if Command::new("docker").args(["inspect", &db]).output().unwrap().status.success() {
+            stage.settle(&format!("{what}, and runs again"));
+        }
+        proxy.be_honest();
+        let _ = Command::new("docker").args(["rm", "-f", &web, &format!("{web}x")]).output();
+        if !Command::new("docker").args(["inspect", &db]).output().unwrap().status.success() {
+            stage.run("db", &[]);
+        }
+        stage.settle(&format!("{what}, and all is over"));
+        assert!(stage.networks().is_empty());
+    }
+    // While a network is being given up, its consumer comes back.
+    let flags = stage.prefix();
+    let label = format!(
+        "--label {} --label {flags}link.db={target} --label {flags}link.db.handshake=exchange",
+        stage.owner_label()
+    );
+    for call in ["disconnect", "remove"] {
+        stage.run("web", &labels);
+        stage.settle("wired");
+        before(call, format!("docker run -d --name {web} {label} {IMAGE} sleep 100000"));
+        stage.docker(&["rm", "-f", &web]);
+        stage.eventually("it is back", || {
+            Command::new("docker").args(["inspect", &web]).output().unwrap().status.success()
+        });
+        stage.settle("the consumer came back while its network went");
+        stage.docker(&["restart", "-t", "0", &web, &db]);
+        stage.settle("and starts again");
+        proxy.be_honest();
+        stage.docker(&["rm", "-f", &web]);
+        stage.settle("over");
+    }
+}
+
+fn changes(proxy: &Proxy) -> usize {
+    proxy.requests().iter().filter(|request| request.changes()).count()
+}
+
+#[test]
+fn two_controllers_of_one_instance_end_with_one_network_for_an_edge_and_rest() {
+    let proxies = [Proxy::start(None), Proxy::start(None)];
+    let mut one = Stage::dark(&["--host", &proxies[0].host()]);
+    let mut two = one.rival(&["--host", &proxies[1].host()]);
+    one.start_controller();
+    two.start_controller();
+    one.await_ready();
+    two.await_ready();
+    let foreign = Foreign::new(&one);
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        ids.push(one.create(&format!("p{n}"), &[], &SLEEP));
+    }
+    // Several edges at once, each of which both find missing.
+    let consumer = |name: &str, n: usize| {
+        let target = format!("{}:80", one.name(&format!("p{n}")));
+        one.create(name, &[("link.it", &target), ("link.it.handshake", "exchange")], &SLEEP)
+    };
+    for round in 0..3 {
+        for n in 0..6 {
+            let id = consumer(&format!("c{n}"), (n + round) % 6);
+            ids.push(id);
+        }
+        for id in &ids {
+            one.docker(&["start", id]);
+        }
+        one.settle(&format!("round {round}"));
+        two.settle(&format!("round {round}, as the other one sees it"));
+        for id in ids.drain(6..) {
+            one.docker(&["rm", "-f", &id]);
+        }
+    }
+    (0..6).for_each(|n| drop(consumer(&format!("c{n}"), n)));
+    // One of them dies in the middle of that.
+    two.kill_controller();
+    one.settle("one is killed");
+    two.start_controller();
+    two.await_ready();
+    one.settle("it is back");
+    let calls = || [changes(&proxies[0]), changes(&proxies[1])];
+    let before = calls();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(calls(), before, "they do not come to rest");
+    for n in 0..6 {
+        one.docker(&["start", &one.name(&format!("c{n}"))]);
+    }
+    one.settle("all run");
+    foreign.is_untouched();
+    let all: usize = before.iter().sum();
+    println!("{all} changing calls of both");
+}
+
+#[test]
+fn two_instances_never_touch_each_other_s() {
+    let mut one = Stage::new();
+    let prefix = one.prefix();
+    let mut other = one.neighbour(&[]);
+    other.start_controller();
+    let mut apart = Stage::dark(&[]);
+    apart.start_controller();
+    let foreign = Foreign::new(&one);
+    assert_eq!(other.prefix(), prefix);
+    one.run("db", &[]);
+    one.run("web", &[("link.db", &format!("{}:1", one.name("db"))), ("link.db.handshake", "exchange")]);
+    one.settle("one");
+    other.settle("the other with the same labels");
+    assert!(apart.networks().is_empty(), "a label of another prefix was read");
+    let picture = |stage: &Stage| stage.networks().iter().map(|net| net["Id"].clone()).collect::<Vec<_>>();
+    let theirs = picture(&other);
+    assert_eq!(theirs.len(), 1);
+    // Ours goes, and comes back, while theirs stays.
+    one.stop_controller();
+    assert_eq!(one.tieline(&["teardown"]).status.code(), Some(0));
+    assert!(one.networks().is_empty());
+    assert_eq!(picture(&other), theirs);
+    other.settle("the other, after a teardown of the one");
+    one.start_controller();
+    one.settle("the one again");
+    one.docker(&["rm", "-f", &one.name("web")]);
+    one.settle("nothing is declared");
+    other.settle("nor for the other");
+    foreign.is_untouched();
+}
+
+/// Fails unless only the program itself runs in a container.
+fn is_alone(stage: &Stage, short: &str) {
+    let processes = stage.docker(&["top", &stage.name(short), "-eo", "pid,args"]);
+    assert_eq!(processes.lines().count(), 2, "something was left in {short}:\n{processes}");
+}
+
+#[test]
+fn ended_in_the_middle_of_a_handshake_it_leaves_nothing_behind() {
+    let proxy = Proxy::start(None);
+    let mut stage = Stage::dark(&["--host", &proxy.host()]);
+    stage.run("db", &[]);
+    stage.run("web", &[("link.db", &format!("{}:1", stage.name("db"))), ("link.db.handshake", "exchange")]);
+    // The first exec looks for the tool; the others are the two sides of a handshake.
+    for nth in [1, 2, 3] {
+        let (sender, ended) = std::sync::mpsc::channel();
+        let victim = Arc::new(AtomicU32::new(0));
+        let pid = Arc::clone(&victim);
+        let mut count = 0;
+        proxy.judge(move |request| {
+            count += usize::from(request.path.contains("/exec/") && request.path.ends_with("/start"));
+            if count != nth {
+                return Fate::Pass;
+            }
+            count += 1;
+            let (pid, sender) = (Arc::clone(&pid), sender.clone());
+            Fate::Then(Box::new(move || {
+                ok(Command::new("kill").args(["-TERM", &pid.load(Ordering::SeqCst).to_string()]));
+                sender.send(Instant::now()).unwrap();
+            }))
+        });
+        stage.start_controller();
+        victim.store(stage.controller_pid(), Ordering::SeqCst);
+        let asked = ended.recv_timeout(Duration::from_secs(30)).expect("a handshake");
+        assert_eq!(stage.await_end(), Some(0));
+        let took = asked.elapsed();
+        println!("ended {took:.1?} after it was asked to, at exec {nth}");
+        assert!(took < Duration::from_secs(8), "it took {took:?}");
+        assert_eq!(stage.networks().len(), 1, "links stay up");
+        assert_eq!(stage.problems(), Vec::<String>::new());
+        is_alone(&stage, "db");
+        is_alone(&stage, "web");
+    }
+}
+
+#[test]
+fn ended_in_the_middle_of_a_plan_it_finishes_it_and_asked_twice_it_does_not() {
+    let proxy = Proxy::start(None);
+    let mut stage = Stage::dark(&["--host", &proxy.host()]);
+    stage.create("db", &[], &SLEEP);
+    stage.create("web", &[("link.db", &format!("{}:1", stage.name("db")))], &SLEEP);
+    let victim = Arc::new(AtomicU32::new(0));
+    let pid = Arc::clone(&victim);
+    let mut asked = false;
+    proxy.judge(move |request| {
+        if !request.changes() || std::mem::replace(&mut asked, true) {
+            return Fate::Pass;
+        }
+        let pid = Arc::clone(&pid);
+        Fate::Then(Box::new(move || {
+            ok(Command::new("kill").args(["-TERM", &pid.load(Ordering::SeqCst).to_string()]));
+        }))
+    });
+    stage.start_controller();
+    victim.store(stage.controller_pid(), Ordering::SeqCst);
+    assert_eq!(stage.await_end(), Some(0));
+    assert_eq!(stage.problems(), Vec::<String>::new(), "what was begun is finished");
+
+    // An engine that never answers holds up the first request to end, not the second.
+    stage.docker(&["rm", "-f", &stage.name("web")]);
+    stage.create("web2", &[("link.db", &format!("{}:1", stage.name("db")))], &SLEEP);
+    for (times, code, most) in [(1, 0, 13), (2, 130, 3)] {
+        let (sender, hanging) = std::sync::mpsc::channel();
+        proxy.judge(move |request| {
+            if request.changes() {
+                let _ = sender.send(());
+                return Fate::Hang;
+            }
+            Fate::Pass
+        });
+        stage.start_controller();
+        hanging.recv_timeout(Duration::from_secs(30)).expect("a call");
+        let begun = Instant::now();
+        for _ in 0..times {
+            ok(Command::new("kill").args(["-TERM", &stage.controller_pid().to_string()]));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        assert_eq!(stage.await_end(), Some(code));
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(most), "asked {times} times, it took {took:?}");
+    }
+    proxy.be_honest();
+    stage.start_controller();
+    stage.settle("the next one carries on");
+}
