@@ -397,10 +397,11 @@ impl Story {
         if self.engine.containers[id].is_up() || self.engine.containers[id].is_leaving() {
             return;
         }
-        if let Err((entry, refusal)) = self.engine.start(id) {
-            if entry.ours && !self.tampered {
-                self.crimes.push(format!("{id} did not start because of us: {refusal:?}"));
-            }
+        if let Err((entry, refusal)) = self.engine.start(id)
+            && entry.ours
+            && !self.tampered
+        {
+            self.crimes.push(format!("{id} did not start because of us: {refusal:?}"));
         }
         self.news(&Subject::Container(id.clone()), news);
     }
