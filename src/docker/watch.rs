@@ -27,7 +27,7 @@ use crate::model::world::{Observation, Stamp};
 use audit::{Audit, Finding};
 use clock::Clock;
 use looks::{Looks, Subject};
-use pause::FirstList;
+use pause::Budget;
 use told::{FILTERS, Told};
 
 pub use listing::{Listing, list};
@@ -120,6 +120,7 @@ impl Loss {
 pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) -> Result<(), Error> {
     let mut watch = Watch { docker, resync, signals, clock: Clock::default(), listed: None };
     let mut away = None::<Instant>;
+    let mut budget = Budget::default();
     loop {
         watch.listed = None;
         let Ended::Lost(reason, error) = watch.session().await else { return Ok(()) };
@@ -133,7 +134,7 @@ pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Sign
         if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
             return Ok(());
         }
-        pause::wait(&watch.docker, pause::after(watch.listed, Instant::now())).await;
+        pause::wait(&watch.docker, budget.pause(watch.listed, Instant::now())).await;
     }
 }
 
@@ -162,8 +163,8 @@ struct Watch {
     resync: Duration,
     signals: mpsc::Sender<Signal>,
     clock: Clock,
-    /// The first list of this session.
-    listed: Option<FirstList>,
+    /// How long the first list of this session took.
+    listed: Option<Duration>,
 }
 
 impl Watch {
@@ -208,8 +209,7 @@ impl Watch {
                     list = None.into();
                     let found = listed.map_err(lost(Loss::List))?;
                     looks.retry(found.unseen.iter().cloned().map(Subject::Container));
-                    let at = Instant::now();
-                    self.listed.get_or_insert(FirstList { took: at - began, at });
+                    self.listed.get_or_insert(began.elapsed());
                     listing = false;
                     resync.reset();
                     self.signals.send(Signal::Listed(found)).await?;

@@ -1,8 +1,10 @@
 //! Everything the engine holds, asked for in one go.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
 
 use super::super::{Docker, Error, patiently};
 use crate::model::container::{ContainerId, NetworkId};
@@ -10,6 +12,10 @@ use crate::model::world::{Observation, Stamp};
 
 /// Looks under way at once while listing.
 const LOOKS_AT_ONCE: usize = 8;
+
+/// How long the engine may take to say what there is. A connection that is half open never tells that
+/// the engine is back; another one does.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Everything the engine held at one time.
 #[derive(Debug)]
@@ -32,8 +38,8 @@ pub struct Listing {
 /// If the engine cannot be asked for its containers or networks.
 pub async fn list(docker: Docker) -> Result<Listing, Error> {
     let at = docker.stamp();
-    let networks = patiently(|| docker.list_networks()).await?;
-    let containers = patiently(|| docker.list_containers()).await?;
+    let networks = in_time(patiently(|| docker.list_networks())).await?;
+    let containers = in_time(patiently(|| docker.list_containers())).await?;
     let mut listing = Listing {
         at,
         networks: networks.iter().map(|network| network.id.clone()).collect(),
@@ -55,4 +61,8 @@ pub async fn list(docker: Docker) -> Result<Listing, Error> {
     }
     drop(looks);
     Ok(listing)
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(ANSWER, call).await.map_err(|_| Error::unanswered(ANSWER))?
 }

@@ -9,10 +9,12 @@ use super::super::Docker;
 
 /// Between two attempts that failed before anything was listed. Each costs the engine two small
 /// requests, and the one that succeeds should not be late.
-const RETRY: Duration = Duration::from_millis(200);
-/// Lists may take one part in so many of the time.
-const LIST_SHARE: u32 = 10;
-/// The longest wait for the sake of [`LIST_SHARE`].
+const RETRY: Duration = Duration::from_millis(100);
+/// First lists may take one part in so many of the time…
+const SHARE: u32 = 10;
+/// …but those that have been saved up for so long come at once.
+const SAVINGS: Duration = Duration::from_secs(5);
+/// The longest wait for the sake of [`SHARE`].
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How often an engine that is away is looked for at its socket, which costs next to nothing.
 const KNOCK: Duration = Duration::from_millis(20);
@@ -20,19 +22,23 @@ const KNOCK: Duration = Duration::from_millis(20);
 /// what is the matter now.
 const MAX_ABSENCE: Duration = Duration::from_secs(30);
 
-/// The first list of a session.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FirstList {
-    /// How long it took.
-    pub took: Duration,
-    /// When it ended.
-    pub at: Instant,
+/// What first lists have cost, and so when the next one may come.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    /// When all of it is paid for.
+    paid: Option<Instant>,
 }
 
-/// How long to wait after a session that ended at `now`.
-pub(super) fn after(listed: Option<FirstList>, now: Instant) -> Duration {
-    let Some(list) = listed else { return RETRY.mul_f64(1.0 - 0.3 * fastrand::f64()) };
-    (list.took * LIST_SHARE).min(MAX_PAUSE).saturating_sub(now.saturating_duration_since(list.at))
+impl Budget {
+    /// How long to wait after a session that ended at `now`, whose first list took so long, if it
+    /// came to one.
+    pub(super) fn pause(&mut self, listed: Option<Duration>, now: Instant) -> Duration {
+        let Some(took) = listed else { return RETRY.mul_f64(1.0 - 0.3 * fastrand::f64()) };
+        let saved = now.checked_sub(SAVINGS).unwrap_or(now);
+        let paid = self.paid.map_or(saved, |paid| paid.max(saved)) + (took * SHARE).min(MAX_PAUSE);
+        self.paid = Some(paid);
+        paid.saturating_duration_since(now)
+    }
 }
 
 /// Waits for `pause` or, where the engine is away, until it takes connections again.
@@ -50,27 +56,34 @@ pub(super) async fn wait(docker: &Docker, pause: Duration) {
 mod tests {
     use super::*;
 
-    fn after_list(took: u64, lived: u64) -> Duration {
-        let at = Instant::now();
-        let list = FirstList { took: Duration::from_millis(took), at };
-        after(Some(list), at + Duration::from_millis(lived))
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
     }
 
     #[test]
-    fn a_stream_that_had_lived_is_made_anew_at_once() {
-        assert_eq!(after_list(20, 200), Duration::ZERO);
-        assert_eq!(after_list(600, 60_000), Duration::ZERO);
+    fn a_stream_that_is_cut_now_and_then_is_made_anew_at_once() {
+        let mut budget = Budget::default();
+        let mut now = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(budget.pause(Some(ms(50)), now), Duration::ZERO);
+            now += ms(600);
+        }
     }
 
     #[test]
     fn a_loop_of_cuts_is_bounded_by_what_its_lists_cost() {
-        assert_eq!(after_list(20, 0), Duration::from_millis(200));
-        assert_eq!(after_list(200, 500), Duration::from_millis(1500));
-        assert_eq!(after_list(8000, 0), MAX_PAUSE);
+        let mut budget = Budget::default();
+        let now = Instant::now();
+        let pauses: Vec<Duration> = (0..12).map(|_| budget.pause(Some(ms(50)), now)).collect();
+        assert_eq!(pauses[..10], [Duration::ZERO; 10]);
+        assert_eq!(pauses[10..], [ms(500), ms(1000)]);
+        let mut budget = Budget::default();
+        assert_eq!(budget.pause(Some(ms(8000)), now), Duration::ZERO);
+        assert_eq!(budget.pause(Some(ms(8000)), now), MAX_PAUSE);
     }
 
     #[test]
     fn an_attempt_that_listed_nothing_is_soon_tried_again() {
-        assert!((RETRY / 2..=RETRY).contains(&after(None, Instant::now())));
+        assert!((RETRY / 2..=RETRY).contains(&Budget::default().pause(None, Instant::now())));
     }
 }
