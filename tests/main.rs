@@ -9,4 +9,5 @@ mod handshake;
 mod http;
 mod layers;
 mod names;
+mod private;
 mod proxy;

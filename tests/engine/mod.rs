@@ -14,5 +14,4 @@ mod oracle;
 mod ourselves;
 mod people;
 pub mod stage;
-mod stream;
 mod wiring;

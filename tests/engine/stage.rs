@@ -25,6 +25,8 @@ pub struct Stage {
     pub instance: String,
     pool: String,
     extra: Vec<String>,
+    /// The engine's address, unless it is the one that the `docker` command uses anyway.
+    engine: Option<String>,
     controller: Option<Child>,
     log: PathBuf,
     /// Its containers are another stage's, which removes them.
@@ -47,6 +49,15 @@ impl Stage {
     /// A stage whose controller does not run yet.
     pub fn dark(flags: &[&str]) -> Self {
         require_engine();
+        Self::at(None, flags)
+    }
+
+    /// A stage on another engine, whose controller does not run yet.
+    pub fn on(engine: &str, flags: &[&str]) -> Self {
+        Self::at(Some(engine.to_owned()), flags)
+    }
+
+    fn at(engine: Option<String>, flags: &[&str]) -> Self {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         // The process id keeps stages of test runs at the same time apart.
         let pid = std::process::id();
@@ -58,6 +69,7 @@ impl Stage {
             server: format!("http://127.0.0.1:{port}"),
             pool: format!("10.{}.{}.0/24", 220 + pid % 16, n),
             extra: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            engine,
             controller: None,
             log: std::env::temp_dir().join(format!("tieline-test-{pid}-{n}.log")),
             guest: false,
@@ -116,7 +128,7 @@ impl Stage {
 
     pub fn start_controller(&mut self) {
         let listen = self.server.trim_start_matches("http://").to_owned();
-        let mut command = tieline();
+        let mut command = self.program();
         command.arg("run").args(self.engine_flags()).args(self.policy_flags());
         command.args(["--listen", &listen, "--log-level", "debug"]).args(&self.extra);
         if !self.extra.iter().any(|flag| flag == "--gc-grace") {
@@ -204,7 +216,7 @@ impl Stage {
         image: &str,
         program: &[&str],
     ) -> String {
-        let mut command = Command::new("docker");
+        let mut command = self.docker_command();
         command.arg(verb).args(flags).args(["--name", &self.name(short), "--label", &self.owner_label()]);
         command.args(["--stop-timeout", "0"]);
         for (key, value) in labels {
@@ -219,7 +231,23 @@ impl Stage {
     }
 
     pub fn docker(&self, args: &[&str]) -> String {
-        ok(Command::new("docker").args(args))
+        ok(self.docker_command().args(args))
+    }
+
+    fn docker_command(&self) -> Command {
+        self.towards_engine(Command::new("docker"))
+    }
+
+    fn program(&self) -> Command {
+        self.towards_engine(tieline())
+    }
+
+    /// Makes a command use this stage's engine.
+    pub fn towards_engine(&self, mut command: Command) -> Command {
+        if let Some(engine) = &self.engine {
+            command.env("DOCKER_HOST", engine);
+        }
+        command
     }
 
     /// Executes a shell line in a container of this stage.
@@ -238,7 +266,7 @@ impl Stage {
         let ids = self.docker(&["network", "ls", "-q", "--no-trunc", "--filter", &filter]);
         ids.lines()
             // One may go between the two calls.
-            .filter_map(|id| Command::new("docker").args(["network", "inspect", id]).output().ok())
+            .filter_map(|id| self.docker_command().args(["network", "inspect", id]).output().ok())
             .filter_map(|output| serde_json::from_slice::<Value>(&output.stdout).ok()?.get(0).cloned())
             .collect()
     }
@@ -312,7 +340,7 @@ impl Stage {
 
     /// Runs a command of the program against this stage's engine or controller.
     pub fn tieline(&self, args: &[&str]) -> Output {
-        let mut command = tieline();
+        let mut command = self.program();
         command.args(args);
         match args[0] {
             "plan" => command.args(self.engine_flags()).args(self.policy_flags()),
@@ -331,12 +359,12 @@ impl Drop for Stage {
         }
         if !self.guest {
             let filter = format!("label={}", self.owner_label());
-            let ids = stdout(Command::new("docker").args(["ps", "-aq", "--filter", &filter]));
+            let ids = stdout(self.docker_command().args(["ps", "-aq", "--filter", &filter]));
             if !ids.trim().is_empty() {
-                let _ = Command::new("docker").args(["rm", "-f"]).args(ids.split_whitespace()).output();
+                let _ = self.docker_command().args(["rm", "-f"]).args(ids.split_whitespace()).output();
             }
         }
-        let _ = tieline().arg("teardown").args(self.engine_flags()).output();
+        let _ = self.program().arg("teardown").args(self.engine_flags()).output();
         if !std::thread::panicking() {
             let _ = std::fs::remove_file(&self.log);
         }

@@ -1,0 +1,5 @@
+//! Scenarios on engines of their own, which may be stopped, killed and kept from answering.
+
+mod engine;
+mod picture;
+mod stream;
