@@ -6,6 +6,7 @@ mod error;
 pub mod exec;
 pub mod operation;
 mod socket;
+mod version;
 pub mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -30,6 +31,7 @@ use crate::model::world::{Observation, Stamp};
 
 pub use error::{Conflict, Error};
 pub use operation::Operation;
+pub use version::Version;
 
 /// The usual place of the engine's socket.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -42,6 +44,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOKS: usize = 3;
 /// Delay before it is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long the event stream may take to begin. Podman 4.3 sends no head before the first event, so that
+/// is no sign of trouble: whether a quiet stream is a dead one, the watch finds out in another way.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// One finished call.
 #[derive(Clone, Copy, Debug)]
@@ -262,7 +268,8 @@ impl Docker {
     /// The engine's events of the given types and actions, from `since` (Unix nanoseconds) on. The
     /// connection is made when the stream is first polled.
     fn events(&self, since: i64, filters: &[(&str, &[&str])]) -> Result<EventStream, Error> {
-        let stream = self.client()?.events(Some(events_options(since, None, filters)));
+        let client = self.client()?.clone().with_timeout(HEAD_TIMEOUT);
+        let stream = client.events(Some(events_options(since, None, filters)));
         Ok(Box::pin(stream.map(|item| item.map_err(|error| error::classify(error, CALL_TIMEOUT)))))
     }
 

@@ -1,6 +1,7 @@
 //! `tieline run`: the controller, with everything around it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch as channel};
@@ -10,7 +11,7 @@ use super::{Error, Exit};
 use crate::cli::RunArgs;
 use crate::config;
 use crate::controller::{self, Channels, Defaults, Options};
-use crate::docker::{Call, Docker, OnCall, Operation, watch};
+use crate::docker::{self, Call, Docker, OnCall, Operation, Version, watch};
 use crate::metrics::{LabelValues, Metrics};
 use crate::model::handshake::{FailReason, InconclusiveReason};
 use crate::model::world::World;
@@ -22,6 +23,8 @@ use crate::{http, routes, shutdown, telemetry};
 /// Signals of the watch that may wait for the controller. When they are more, the watch waits, and
 /// after it the engine's event stream.
 const SIGNALS: usize = 1024;
+/// How often an engine that does not answer yet is asked which one it is.
+const INTRODUCTION: Duration = Duration::from_secs(2);
 /// Verdicts that may wait for the controller.
 const VERDICTS: usize = 256;
 /// Handshakes at once for each core. More do not end sooner: each is two processes in containers.
@@ -44,9 +47,29 @@ pub(super) async fn run(args: RunArgs) -> Result<Exit, Error> {
         instance = %args.engine.instance,
         "tieline starts"
     );
+    tokio::spawn(introduce(docker.clone()));
     assemble(&args, docker, listener, metrics, shutdown).await?;
     tracing::info!("tieline has ended");
     Ok(Exit::Yes)
+}
+
+/// Says which engine it is, once it answers, and what to expect of it.
+async fn introduce(docker: Docker) {
+    let version = loop {
+        match docker.version().await {
+            Ok(version) => break version,
+            Err(docker::Error::Unavailable(_)) => tokio::time::sleep(INTRODUCTION).await,
+            Err(error) => {
+                tracing::debug!(%error, "the engine does not say which one it is");
+                return;
+            }
+        }
+    };
+    let Version { product, version: number, api } = &version;
+    tracing::info!(engine = product, version = %number, %api, "the engine is {product} {number}");
+    if let Some(warning) = version.warning() {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Starts the tasks, joined by channels, and waits for their end.

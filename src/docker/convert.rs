@@ -15,7 +15,12 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     let state = response.state.unwrap_or_default();
     let config = response.config.unwrap_or_default();
     let mode = response.host_config.and_then(|host| host.network_mode).unwrap_or_default();
-    let networks = response.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let mode = network_mode(&mode);
+    let networks = match mode {
+        // Podman 4.3 shows those of the other container.
+        NetworkMode::Shared => HashMap::new(),
+        _ => response.network_settings.and_then(|settings| settings.networks).unwrap_or_default(),
+    };
     Container {
         id,
         name: response.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -24,8 +29,11 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
         state: run_state(state.status),
         created: response.created.unwrap_or_default(),
         started: state.started_at.unwrap_or_default(),
-        mode: network_mode(&mode),
-        attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
+        mode,
+        attachments: networks
+            .into_iter()
+            .map(|(name, endpoint)| (name.clone(), attachment(&name, endpoint)))
+            .collect(),
     }
 }
 
@@ -75,11 +83,12 @@ fn network_mode(mode: &str) -> NetworkMode {
     }
 }
 
-/// Engine 20.10 gives an empty string for what it does not know yet.
-fn attachment(endpoint: EndpointSettings) -> Attachment {
+/// Engine 20.10 gives an empty string for what it does not know yet, and Podman 4.3 a network's name for
+/// its id.
+fn attachment(name: &str, endpoint: EndpointSettings) -> Attachment {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     Attachment {
-        network: filled(endpoint.network_id).map(NetworkId),
+        network: filled(endpoint.network_id).filter(|id| id != name).map(NetworkId),
         aliases: endpoint.aliases.unwrap_or_default().into_iter().collect(),
         options: labels(endpoint.driver_opts),
         address: filled(endpoint.ip_address).and_then(|address| address.parse().ok()),

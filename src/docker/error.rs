@@ -66,10 +66,11 @@ impl Error {
 }
 
 /// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
-const CONFLICTS: [(&str, Conflict); 12] = [
+const CONFLICTS: [(&str, Conflict); 14] = [
     ("is not connected to", Conflict::NotConnected),
     ("already exists in network", Conflict::AlreadyConnected),
     ("is already attached to network", Conflict::AlreadyConnected),
+    ("is already connected to network", Conflict::AlreadyConnected),
     ("Pool overlaps with other one", Conflict::SubnetTaken),
     ("is already used on the host or by another config", Conflict::SubnetTaken),
     ("no available IPv4 addresses", Conflict::SubnetFull),
@@ -77,9 +78,13 @@ const CONFLICTS: [(&str, Conflict); 12] = [
     ("has associated containers with it", Conflict::InUse),
     ("is paused", Conflict::Paused),
     ("is not running", Conflict::NotRunning),
+    ("only create exec sessions on running containers", Conflict::NotRunning),
     ("already used", Conflict::NameTaken),
     ("already exists", Conflict::NameTaken),
 ];
+
+/// What Podman 4.3 says when it means no, though with status 500.
+const REFUSALS: [&str; 2] = ["invalid network mode", "invalid argument"];
 
 pub(super) fn classify(error: Bollard, timeout: Duration) -> Error {
     match error {
@@ -101,6 +106,7 @@ fn answer(status: u16, message: String) -> Error {
         return Error::Conflict { what: *what, message };
     }
     match status {
+        500.. if REFUSALS.iter().any(|text| message.contains(text)) => Error::Rejected(message),
         // What stands between us and the engine answers these for an engine that does not.
         502..=504 => Error::Unavailable(message),
         500.. => Error::Failed(message),
@@ -147,6 +153,40 @@ mod tests {
         assert_eq!(conflict(409, "network with name x already exists"), Some(Conflict::NameTaken));
         let full = "no available IPv4 addresses on this network's address pools: x (id)";
         assert_eq!(conflict(500, full), Some(Conflict::SubnetFull));
+    }
+
+    #[test]
+    fn podman_s_words_mean_the_same() {
+        let conflict = |status, text: &str| answer(status, text.to_owned()).conflict();
+        for (status, text, what) in [
+            (
+                500,
+                "container 1 is already connected to network \"x\": network is already connected",
+                Conflict::AlreadyConnected,
+            ),
+            (500, "container web is not connected to network x", Conflict::NotConnected),
+            (
+                500,
+                "subnet 10.0.0.0/28 is already used on the host or by another config",
+                Conflict::SubnetTaken,
+            ),
+            (500, "network name x already used: network already exists", Conflict::NameTaken),
+            (
+                500,
+                "\"x\" has associated containers with it. Use -f to forcibly delete containers and pods: network is being used",
+                Conflict::InUse,
+            ),
+            (
+                500,
+                "can only create exec sessions on running containers: container state improper",
+                Conflict::NotRunning,
+            ),
+            (409, "cannot create exec session as container 1 is paused", Conflict::Paused),
+        ] {
+            assert_eq!(conflict(status, text), Some(what), "{text}");
+        }
+        let refused = answer(500, "\"\" is not supported: invalid network mode".to_owned());
+        assert!(matches!(refused, Error::Rejected(_)), "trying again at once would not help");
     }
 
     #[test]

@@ -26,13 +26,14 @@ pub enum Operation {
     ExecStart,
     ExecInspect,
     Ping,
+    Version,
     /// Both the stream, which is not counted since it has no end, and what is asked of the past.
     Events,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ContainerList,
         Self::ContainerInspect,
         Self::NetworkList,
@@ -45,6 +46,7 @@ impl Operation {
         Self::ExecStart,
         Self::ExecInspect,
         Self::Ping,
+        Self::Version,
         Self::Events,
     ];
 
@@ -63,6 +65,7 @@ impl Operation {
             Self::ExecStart => ("exec_start", "POST", "exec/{exec}/start"),
             Self::ExecInspect => ("exec_inspect", "GET", "exec/{exec}/json"),
             Self::Ping => ("ping", "GET", "_ping"),
+            Self::Version => ("version", "GET", "version"),
             Self::Events => ("events", "GET", "events"),
         }
     }
@@ -212,7 +215,6 @@ mod tests {
             ("GET", "/configs"),
             ("POST", "/plugins/pull"),
             ("GET", "/info"),
-            ("GET", "/version"),
             ("GET", "/system/df"),
             ("POST", "/auth"),
             ("HEAD", "/_ping"),

@@ -5,7 +5,20 @@ use bollard::models::{EventMessage, EventMessageTypeEnum};
 use crate::model::container::{ContainerId, NetworkId};
 
 /// The events that are asked for. Our own handshakes would wake us by their `exec_…` events.
-pub(super) const FILTERS: [(&str, &[&str]); 2] = [("type", &["container", "network"]), ("event", &ACTIONS)];
+pub(super) const FILTERS: [(&str, &[&str]); 2] = [("type", &TYPES), ("event", &ASKED)];
+
+/// [`ACTIONS`], and as `died` and `cleanup` what Podman 4.3 calls `die` when it is asked, though not when
+/// it tells, and has for Docker's `disconnect` of a container that ended.
+const ASKED: [&str; ACTIONS.len() + 2] = {
+    let mut asked = ["died"; ACTIONS.len() + 2];
+    asked[ACTIONS.len()] = "cleanup";
+    let mut at = 0;
+    while at < ACTIONS.len() {
+        asked[at] = ACTIONS[at];
+        at += 1;
+    }
+    asked
+};
 
 /// Event actions that tell of a change which matters here; others are counted as `other`.
 pub const ACTIONS: [&str; 11] = [
@@ -46,11 +59,17 @@ impl Told {
             Some(EventMessageTypeEnum::NETWORK) => {
                 let attributes = actor.and_then(|actor| actor.attributes.as_ref());
                 let container = attributes.and_then(|attributes| attributes.get("container"));
+                let container = container.filter(|id| !id.is_empty()).cloned();
+                // Podman 4.3 tells which container, and not to which network.
+                let (container, network) = match container {
+                    None if matches!(action, "connect" | "disconnect") => (subject, None),
+                    container => (container, subject),
+                };
                 Self {
                     kind: "network",
                     action,
-                    container: container.filter(|id| !id.is_empty()).cloned().map(ContainerId),
-                    network: subject.map(NetworkId),
+                    container: container.map(ContainerId),
+                    network: network.map(NetworkId),
                 }
             }
             _ => Self { kind: "other", action, container: None, network: None },
