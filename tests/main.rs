@@ -5,6 +5,7 @@
 
 mod engine;
 mod fake;
+mod fuzz;
 mod handshake;
 mod http;
 mod layers;
