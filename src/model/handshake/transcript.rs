@@ -33,6 +33,10 @@ pub enum Socket {
 pub struct Transcript {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    /// The script's own lines so far, without the mark. A line counts once it is whole.
+    marks: Vec<String>,
+    /// How much of stderr was searched for them: a flood must not be read again with each piece.
+    searched: usize,
 }
 
 const MARK: &str = "tieline: ";
@@ -46,6 +50,14 @@ impl Transcript {
     /// More of stderr.
     pub fn hear_stderr(&mut self, bytes: &[u8]) {
         self.stderr.extend_from_slice(bytes);
+        if !bytes.contains(&b'\n') {
+            return;
+        }
+        while let Some(length) = self.stderr[self.searched..].iter().position(|byte| *byte == b'\n') {
+            let line = String::from_utf8_lossy(&self.stderr[self.searched..self.searched + length]);
+            self.marks.extend(line.strip_prefix(MARK).map(|mark| mark.trim().to_owned()));
+            self.searched += length + 1;
+        }
     }
 
     /// All of stdout so far.
@@ -55,22 +67,22 @@ impl Transcript {
 
     /// The port that the listener has.
     pub fn ready(&self) -> Option<u16> {
-        self.marks().iter().find_map(|mark| mark.strip_prefix("ready ")?.parse().ok())
+        self.marks.iter().find_map(|mark| mark.strip_prefix("ready ")?.parse().ok())
     }
 
     /// The script's process in its container.
     pub fn pid(&self) -> Option<u32> {
-        self.marks().iter().find_map(|mark| mark.strip_prefix("pid ")?.parse().ok())
+        self.marks.iter().find_map(|mark| mark.strip_prefix("pid ")?.parse().ok())
     }
 
     /// Whether the client waits to be told its port.
     pub fn up(&self) -> bool {
-        self.marks().iter().any(|mark| mark == "up")
+        self.marks.iter().any(|mark| mark == "up")
     }
 
     /// How the script ended; `None` while it runs, or where it was cut off.
     pub fn end(&self) -> Option<End> {
-        self.marks().iter().find_map(|mark| read_end(mark))
+        self.marks.iter().find_map(|mark| read_end(mark))
     }
 
     /// What `nc` itself said, on one line.
@@ -81,13 +93,6 @@ impl Transcript {
         // A listener says the same of each port.
         lines.dedup();
         excerpt(lines.join("; ").as_bytes())
-    }
-
-    /// The script's own lines, without the mark. A line counts once it is whole.
-    fn marks(&self) -> Vec<String> {
-        let text = String::from_utf8_lossy(&self.stderr);
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().filter_map(|line| line.strip_prefix(MARK)).map(|mark| mark.trim().to_owned()).collect()
     }
 }
 
