@@ -8,6 +8,10 @@ use super::{float_gauge, gauge, gauge_vec, opts};
 use crate::model::condition::State;
 use crate::snapshot::{LinkStatus, Snapshot};
 
+/// Links that have series of their own; there are up to nine for each. The first by consumer and name
+/// are those, and `tieline_links_without_series` counts the rest.
+pub const MAX_LINKS: usize = 4096;
+
 /// The labels by which a link is known: names only.
 const LINK: [&str; 5] = ["consumer", "link", "provider", "protocol", "port"];
 
@@ -16,7 +20,11 @@ pub(super) fn of(snapshot: &Snapshot) -> Result<Registry, prometheus::Error> {
     let r = Registry::new();
     totals(&r, snapshot)?;
     states(&r, snapshot)?;
-    links(&r, &snapshot.links)?;
+    let (shown, rest) = snapshot.links.split_at(snapshot.links.len().min(MAX_LINKS));
+    links(&r, shown)?;
+    let beyond =
+        gauge(&r, "links_without_series", "Links beyond the limit of those with series of their own.")?;
+    beyond.set(i64::try_from(rest.len()).unwrap_or(i64::MAX));
     Ok(r)
 }
 
@@ -120,4 +128,47 @@ fn float_gauge_vec(r: &Registry, name: &str, help: &str) -> Result<GaugeVec, pro
     let gauge = GaugeVec::new(opts(name, help), &LINK)?;
     r.register(Box::new(gauge.clone()))?;
     Ok(gauge)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn link(n: usize) -> LinkStatus {
+        LinkStatus {
+            consumer: format!("app{n:05}"),
+            name: "x".to_owned(),
+            provider: "db".to_owned(),
+            target: "db:80".to_owned(),
+            protocol: "tcp".to_owned(),
+            port: Some(80),
+            handshake: "auto".to_owned(),
+            state: "Pending".to_owned(),
+            conditions: Vec::new(),
+            networks: Vec::new(),
+            paths: Vec::new(),
+            message: String::new(),
+            since: UNIX_EPOCH,
+            last_handshake: None,
+            last_handshake_seconds: None,
+            handshakes: 0,
+            handshake_failures: 0,
+            history: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn links_beyond_the_limit_are_counted_and_have_no_series() {
+        let snapshot = Snapshot { links: (0..MAX_LINKS + 3).map(link).collect(), ..Snapshot::default() };
+        let families = of(&snapshot).unwrap().gather();
+        let series =
+            |name: &str| families.iter().find(|family| family.name() == name).unwrap().get_metric().to_vec();
+        assert_eq!(series("tieline_link_paths").len(), MAX_LINKS);
+        assert_eq!(series("tieline_links_without_series")[0].get_gauge().get_value(), 3.0);
+        let pending =
+            series("tieline_links").iter().map(|metric| metric.get_gauge().get_value()).sum::<f64>();
+        assert_eq!(pending, (MAX_LINKS + 3) as f64, "every link is counted by its state");
+    }
 }
