@@ -13,7 +13,7 @@ use super::{CALL_TIMEOUT, Docker, Error, Operation};
 use crate::model::container::ContainerId;
 
 /// How many bytes of each output stream of a process are handed on; the rest is read and dropped.
-const OUTPUT_LIMIT: usize = 32 * 1024;
+pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 
 /// How often the engine is asked whether a process has ended whose output has.
 const EXIT_POLL: Duration = Duration::from_millis(5);
@@ -63,8 +63,8 @@ impl Docker {
                 id,
                 stdin: Some(input),
                 output,
-                stdout_left: OUTPUT_LIMIT,
-                stderr_left: OUTPUT_LIMIT,
+                stdout_left: MAX_OUTPUT_BYTES,
+                stderr_left: MAX_OUTPUT_BYTES,
             }),
             StartExecResults::Detached => {
                 Err(Error::Unavailable("the engine detached the process".to_owned()))
@@ -106,6 +106,11 @@ impl Process {
                 _ => return Some(Ok(piece)),
             }
         }
+    }
+
+    /// Whether it said as much as is handed on, so that the rest is lost.
+    pub fn overflowed(&self) -> bool {
+        self.stdout_left == 0 || self.stderr_left == 0
     }
 
     /// The process's exit code; waits until it ended.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::{Attempt, Prober, Request, Side};
+use crate::docker::exec::MAX_OUTPUT_BYTES;
 use crate::docker::{Conflict, Docker, Error};
 use crate::model::handshake::transcript::excerpt;
 use crate::model::handshake::{InconclusiveReason, Verdict};
@@ -86,7 +87,10 @@ impl Trouble {
 
     /// What a script told that came to no good end.
     fn told(reason: InconclusiveReason, script: &Running) -> Self {
-        let what = format!("{}: {}", script.side().name, reason.meaning());
+        let mut what = format!("{}: {}", script.side().name, reason.meaning());
+        if script.overflowed() {
+            what += &format!("; only {MAX_OUTPUT_BYTES} bytes of what it said were read");
+        }
         Self::new(reason, with_complaint(what, script))
     }
 

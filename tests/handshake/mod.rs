@@ -1,6 +1,7 @@
 //! Handshakes by `exec` between real containers.
 
 mod lab;
+mod noise;
 
 use std::time::{Duration, Instant};
 

@@ -6,13 +6,10 @@ use std::collections::BTreeMap;
 use super::error::{Fault, LabelError, Problem};
 use super::option::{OPTIONS, Options, Written};
 use super::text::{
-    MAX_NAME_CHARS, broken_name, example, is_dns_label, link_name, listed, nearest, to_dns_label,
+    MAX_LISTED, MAX_NAME_CHARS, broken_name, example, is_dns_label, link_name, listed, nearest, to_dns_label,
 };
 use super::{Errors, MAX_LINKS, option, selector, target, within_limit};
 use crate::model::link::{Endpoint, Link, Target};
-
-/// Links that an error lists by name.
-const MAX_LISTED: usize = 8;
 
 /// One link, not yet known to be good.
 struct Draft<'a> {

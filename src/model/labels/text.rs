@@ -124,7 +124,7 @@ fn edit_distance(a: &[char], b: &[char]) -> usize {
 }
 
 /// How many things a message lists by name.
-const MAX_LISTED: usize = 8;
+pub(super) const MAX_LISTED: usize = 8;
 
 /// Names that may be many, and long.
 pub fn some_of(names: &[String]) -> String {

@@ -39,6 +39,11 @@ impl<'a> Running<'a> {
         &self.heard
     }
 
+    /// Whether it said more than is read, its own last words perhaps among the rest.
+    pub fn overflowed(&self) -> bool {
+        self.process.overflowed()
+    }
+
     /// Whether it has said all it had to say.
     pub fn ended(&self) -> bool {
         self.ended
