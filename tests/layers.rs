@@ -45,7 +45,7 @@ const IMPURE: [&str; 9] = [
     "std::net::Tcp",
 ];
 
-fn sources(under: &Path) -> Vec<PathBuf> {
+pub fn sources(under: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(under).unwrap() {
         let path = entry.unwrap().path();

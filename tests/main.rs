@@ -9,6 +9,7 @@ mod fuzz;
 mod handshake;
 mod http;
 mod layers;
+mod limits;
 mod names;
 mod private;
 mod proxy;

@@ -111,13 +111,13 @@ fn read_end(mark: &str) -> Option<End> {
 }
 
 /// How much of what was read a message shows.
-const EXCERPT: usize = 160;
+const MAX_EXCERPT_CHARS: usize = 160;
 
 /// What was read, fit for one line of a log: cut, and with nothing in it that a terminal obeys.
 pub fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text.trim().chars().take(EXCERPT).flat_map(escape).collect();
-    if text.trim().chars().count() > EXCERPT {
+    let mut shown: String = text.trim().chars().take(MAX_EXCERPT_CHARS).flat_map(escape).collect();
+    if text.trim().chars().count() > MAX_EXCERPT_CHARS {
         shown.push('…');
     }
     shown
@@ -177,6 +177,6 @@ mod tests {
     fn an_excerpt_is_one_short_line_that_no_terminal_obeys() {
         assert_eq!(excerpt(b" a\x1b[31m\nb\xff "), "a\\u{1b}[31m\\nb\u{fffd}");
         assert_eq!(excerpt("\u{202e}evil\u{200b} 'q'".as_bytes()), "\\u{202e}evil\\u{200b} 'q'");
-        assert_eq!(excerpt(&[b'x'; 500]).chars().count(), EXCERPT + 1);
+        assert_eq!(excerpt(&[b'x'; 500]).chars().count(), MAX_EXCERPT_CHARS + 1);
     }
 }
