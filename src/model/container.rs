@@ -146,9 +146,9 @@ impl Container {
     }
 
     /// Whether the engine refused to make this attachment, and kept it all the same: a running
-    /// container has none to a network that is not told.
+    /// container has an address on every link network that it is really on.
     pub fn is_broken(&self, attachment: &Attachment) -> bool {
-        self.is_up() && attachment.network.is_none()
+        self.is_up() && attachment.address.is_none()
     }
 }
 

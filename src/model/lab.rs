@@ -1,6 +1,7 @@
 //! A world in a test tube: containers made by hand, plans carried out on paper.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
 
@@ -105,10 +106,9 @@ impl Lab {
         let id = self.world.networks().find(|net| net.name == network).unwrap().id.clone();
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
         self.change(container, |c| {
-            c.attachments.insert(
-                network.to_owned(),
-                Attachment { network: Some(id), aliases, ..Attachment::default() },
-            );
+            let address = c.is_up().then_some(Ipv4Addr::new(10, 0, 0, 9));
+            let attachment = Attachment { network: Some(id), aliases, address, ..Attachment::default() };
+            c.attachments.insert(network.to_owned(), attachment);
         });
     }
 

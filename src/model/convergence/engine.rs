@@ -1,6 +1,7 @@
 //! An engine on paper, with what was measured of Engine 20.10: what it refuses, and what it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -8,6 +9,9 @@ use super::super::container::{
     Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
 };
 use super::super::subnet;
+
+/// Any: that there is one is all that matters.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 
 /// Why the engine refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +116,10 @@ impl Engine {
         body.started = now;
         for (name, network) in joined {
             body.endpoints.insert(network.clone());
-            body.entries.entry(name).and_modify(|entry| entry.shown.network = Some(network));
+            body.entries.entry(name).and_modify(|entry| {
+                entry.shown.network = Some(network);
+                entry.shown.address = Some(ADDRESS);
+            });
         }
         Ok(())
     }
@@ -144,6 +151,7 @@ impl Engine {
         }
         body.state = state;
         body.endpoints.clear();
+        body.entries.values_mut().for_each(|entry| entry.shown.address = None);
     }
 
     /// Freezes a running container, or thaws a frozen one.
@@ -224,7 +232,7 @@ impl Engine {
         }
         let found = found.ok_or(Refusal::NoSuchNetwork)?;
         if full || body.endpoints.contains(network) {
-            // What is refused leaves an entry without a network.
+            // What is refused leaves an entry without an address.
             let refusal = if body.endpoints.contains(network) {
                 Refusal::AlreadyConnected
             } else {
@@ -235,6 +243,7 @@ impl Engine {
         }
         body.endpoints.insert(network.clone());
         shown.network = Some(network.clone());
+        shown.address = Some(ADDRESS);
         body.entries.insert(found.name, Entry { shown, ours });
         Ok(())
     }

@@ -218,7 +218,8 @@ impl Story {
                 run.networks.insert(id.clone());
                 run.joined.push((id.clone(), container.id.clone()));
                 let (aliases, options) = (aliases.clone(), options.clone());
-                let shown = Attachment { aliases, options, ..Attachment::default() };
+                let network = Some(id.clone());
+                let shown = Attachment { network, aliases, options, ..Attachment::default() };
                 let result = self.engine.connect(&id, &container.id, shown, true);
                 self.news(&Subject::Container(container.id.clone()), news);
                 accept(result, Refusal::AlreadyConnected)?;

@@ -89,7 +89,8 @@ fn a_stranger_on_a_link_network_touches_its_edge() {
     let bystander = ContainerId("id-of-bystander".into());
     let mut container = lab.world.container(&bystander).unwrap().clone();
     let network = Some(lab.world.owned().next().unwrap().0.id.clone());
-    let attachment = Attachment { network, ..Attachment::default() };
+    let address = Some(std::net::Ipv4Addr::new(10, 0, 0, 9));
+    let attachment = Attachment { network, address, ..Attachment::default() };
     container.attachments.insert("tieline_app2_app1_10.213.0.0".to_owned(), attachment);
     let on = lab.world.apply([(Stamp(101), Observation::Container(Box::new(container.clone())))]);
     assert_eq!(on.edges, lab.edges());
