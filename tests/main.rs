@@ -13,3 +13,4 @@ mod limits;
 mod names;
 mod private;
 mod proxy;
+mod soak;
