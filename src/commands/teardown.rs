@@ -6,7 +6,7 @@ use super::{Error, Exit, engine, output};
 use crate::cli::{Output, TeardownArgs};
 use crate::config;
 use crate::controller;
-use crate::model::labels::DEFAULT_PREFIX;
+use crate::model::labels::{DEFAULT_PREFIX, message};
 use crate::model::owner::Owner;
 use crate::model::plan;
 use crate::model::world::{Policy, World};
@@ -51,5 +51,5 @@ fn policy(args: &TeardownArgs) -> Policy {
 }
 
 fn names(world: &World) -> Vec<String> {
-    world.owned().map(|(network, _)| network.name.clone()).collect()
+    world.owned().map(|(network, _)| message(&network.name)).collect()
 }

@@ -267,7 +267,7 @@ fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
         .into_values()
         .map(|network| NetworkStatus {
             id: network.id.0.clone(),
-            name: network.name.clone(),
+            name: labels::message(&network.name),
             subnet: network.subnets.first().map_or(String::new(), ToString::to_string),
         })
         .collect()

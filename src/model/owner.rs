@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::container::{Attachment, Labels, Network};
+use super::labels::is_plain;
 use super::link::EdgeKey;
 use super::workload::Workload;
 
@@ -61,10 +62,10 @@ impl Owner {
         if labels.get(MANAGED_BY)? != &self.instance {
             return None;
         }
-        let provider = workload(labels.get(PROVIDER)?);
+        let provider = workload(labels.get(PROVIDER)?)?;
         Some(match labels.get(CONSUMER)?.as_str() {
             ALL_CONSUMERS => EdgeKey::Shared { provider },
-            consumer => EdgeKey::Pair { consumer: workload(consumer), provider },
+            consumer => EdgeKey::Pair { consumer: workload(consumer)?, provider },
         })
     }
 
@@ -89,7 +90,7 @@ impl Owner {
         let (ends, address) = name.strip_prefix(&self.instance)?.strip_prefix('_')?.rsplit_once('_')?;
         let (consumer, provider) = ends.split_once('_')?;
         address.parse::<Ipv4Addr>().ok()?;
-        Some(EdgeKey::Pair { consumer: workload(consumer), provider: workload(provider) })
+        Some(EdgeKey::Pair { consumer: workload(consumer)?, provider: workload(provider)? })
     }
 
     fn base_name(&self, edge: &EdgeKey) -> String {
@@ -102,14 +103,18 @@ impl Owner {
     }
 }
 
-/// The workload that a label names. A container's name never has a slash.
-fn workload(text: &str) -> Workload {
-    match text.split_once('/') {
+/// The workload that a label names. A container's name never has a slash; and no name has a character
+/// that does not show, so that we did not write a label which has one.
+fn workload(text: &str) -> Option<Workload> {
+    if !text.chars().all(is_plain) {
+        return None;
+    }
+    Some(match text.split_once('/') {
         Some((project, service)) => {
             Workload::Service { project: project.to_owned(), service: service.to_owned() }
         }
         None => Workload::Container(text.to_owned()),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +157,16 @@ mod tests {
             assert_eq!(owner.edge_of(&network(labels)), None);
         }
         assert_eq!(Owner::new("other").edge_of(&network(owner.labels(&edge()))), None);
+    }
+
+    #[test]
+    fn a_network_whose_labels_we_cannot_have_written_is_foreign() {
+        let owner = Owner::new("tieline");
+        for (key, text) in [(CONSUMER, "web\u{1b}[31m"), (PROVIDER, "d\nb"), (PROVIDER, "shop/\u{202e}bd")] {
+            let mut labels = owner.labels(&edge());
+            labels.insert(key.to_owned(), text.to_owned());
+            assert_eq!(owner.edge_of(&network(labels)), None, "{text}");
+        }
     }
 
     #[test]

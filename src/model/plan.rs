@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 
 use super::container::{Attachment, Container, ContainerId, Labels, NetworkId};
 use super::declaration::{Edge, is_leaving, is_wireable};
+use super::labels::message;
 use super::layout::{self, Spot};
 use super::link::EdgeKey;
 use super::subnet::{self, PAIR_PREFIX, SHARED_PREFIX};
@@ -264,19 +265,17 @@ impl Planner<'_> {
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.discard(action, CAUSE);
         }
-        self.free_the_refused(network);
+        self.free_the_refused(network, name);
         self.plan.discard(Action::RemoveNetwork { id: id.clone(), name: name.clone() }, CAUSE);
     }
 
     /// A running container that the engine refused to attach still refers to the network, could not
     /// start again without it, and can be detached only once it is attached; now there is room.
-    fn free_the_refused(&mut self, network: &NetworkRef) {
+    fn free_the_refused(&mut self, network: &NetworkRef, name: &str) {
         const CAUSE: &str = "it was refused before, and could not start without this network";
         for container in self.world.participants().map(|participant| &participant.container) {
-            let refused = container
-                .attachments
-                .get(&network.to_string())
-                .is_some_and(|attachment| container.is_broken(attachment));
+            let refused =
+                container.attachments.get(name).is_some_and(|attachment| container.is_broken(attachment));
             if refused && is_wireable(container) {
                 let (aliases, options) = (BTreeSet::new(), self.world.policy().owner.labels(self.key));
                 let (to, from) = (network.clone(), network.clone());
@@ -329,7 +328,8 @@ fn member(container: &Container) -> Member {
 impl fmt::Display for NetworkRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Existing { name, .. } | Self::New(name) | Self::Gone(name) => f.write_str(name),
+            // Anybody may have named it.
+            Self::Existing { name, .. } | Self::New(name) | Self::Gone(name) => f.write_str(&message(name)),
         }
     }
 }
@@ -345,7 +345,7 @@ impl fmt::Display for Action {
             Self::Disconnect { network, container } => {
                 write!(f, "disconnect {} from {network}", container.name)
             }
-            Self::RemoveNetwork { name, .. } => write!(f, "remove network {name}"),
+            Self::RemoveNetwork { name, .. } => write!(f, "remove network {}", message(name)),
         }
     }
 }

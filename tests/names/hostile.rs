@@ -9,7 +9,7 @@ use serde_json::Value;
 use tieline::model::labels::{MAX_ERRORS, MAX_LINKS};
 use tieline::model::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 
-use super::surfaces::{assert_all_plain, assert_plain_json, create};
+use super::surfaces::{assert_all_plain, assert_plain, assert_plain_json, create};
 use crate::engine::stage::{Stage, tieline};
 
 /// Labels of a stage with their whole keys.
@@ -211,4 +211,28 @@ fn labels_beyond_every_limit_cost_a_bounded_number_of_rows() {
     // Who behaves is served all the same.
     stage.run("app3", &[("link.good", &format!("{name}:80")), ("link.good.handshake", "exchange")]);
     stage.await_state("app3", "good", "Ready");
+}
+
+#[test]
+fn a_network_of_ours_that_somebody_named_reaches_no_terminal() {
+    let stage = Stage::dark(&[]);
+    let name = format!("{}\u{1b}[32m\u{202e}net", stage.id);
+    let make = |name: &str, consumer: &str| {
+        let labels = [("managed-by", &*stage.id), ("consumer", consumer), ("provider", "nobody")];
+        let labels: Vec<String> =
+            labels.iter().map(|(key, value)| format!("--label=tieline.{key}={value}")).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        stage.docker(&[&["network", "create", "--internal", name], &labels[..]].concat())
+    };
+    make(&name, "somebody");
+    let foreign = make(&format!("{}-foreign", stage.id), "\u{1b}[31msomebody");
+    for args in [vec!["plan"], vec!["plan", "-o", "json"], vec!["teardown"]] {
+        let output = stage.tieline(&args);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("\\u{1b}[32m") || text.contains("\\\\u{1b}[32m"), "{args:?}: {text}");
+        assert_plain("what is printed", &text);
+    }
+    // What we cannot have written is not ours.
+    assert_eq!(stage.networks().len(), 1);
+    stage.docker(&["network", "rm", foreign.trim()]);
 }
