@@ -118,6 +118,10 @@ impl Controller {
         Self { child, server: format!("http://{listen}") }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub async fn ready(&self) {
         self.eventually("it is ready", || self.get("/readyz") == "ok\n").await;
     }

@@ -3,6 +3,6 @@
 
 mod api;
 mod conformance;
-mod engine;
+pub mod engine;
 mod faults;
 mod state;

@@ -68,7 +68,7 @@ impl Gauge {
 }
 
 /// One number of `/proc/PID/status`.
-fn status(pid: u32, name: &str) -> u64 {
+pub fn status(pid: u32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the controller runs");
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()

@@ -10,6 +10,7 @@
 
 mod churn;
 mod gauge;
+mod wire;
 
 use std::time::{Duration, Instant};
 
