@@ -16,8 +16,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bollard::models::{
-    EndpointSettings, EventMessage, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkDisconnectRequest,
+    ContainerSummaryStateEnum, EndpointSettings, EventMessage, Ipam, IpamConfig, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkDisconnectRequest,
 };
 use bollard::query_parameters::{
     EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
@@ -134,6 +134,20 @@ impl Docker {
             .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
             .await?;
         Ok(list.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect())
+    }
+
+    /// Who is attached to a network and could still be started, in whichever state. Of what was never
+    /// started on it, the engine knows the network's name alone.
+    pub async fn containers_on(&self, id: &NetworkId, name: &str) -> Result<BTreeSet<ContainerId>, Error> {
+        let networks = vec![id.0.clone(), name.to_owned()];
+        let filters = Some(HashMap::from([("network".to_owned(), networks)]));
+        let options = ListContainersOptions { all: true, filters, ..Default::default() };
+        let list = self
+            .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
+            .await?;
+        let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
+        let staying = list.into_iter().filter(|summary| !leaving.contains(&summary.state));
+        Ok(staying.filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
 
     /// How one container is now.

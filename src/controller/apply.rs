@@ -123,9 +123,17 @@ impl Run<'_> {
                 accept(self.docker.disconnect(&address, &container.id).await, Conflict::NotConnected)
             }
             Action::RemoveNetwork { id, .. } if self.spoiled.contains(id) => Ok(()),
-            Action::RemoveNetwork { id, .. } => {
+            Action::RemoveNetwork { id, name } => {
                 self.touched.networks.insert(id.clone());
-                self.docker.remove_network(id).await
+                // The engine removes a network under those who do not run, and of one who was attached
+                // while it did not run, no event has told.
+                let attached = self.docker.containers_on(id, name).await?;
+                if attached.is_empty() {
+                    return self.docker.remove_network(id).await;
+                }
+                self.touched.containers.extend(attached);
+                let message = "a container that does not run is attached to it".to_owned();
+                Err(Error::Conflict { what: Conflict::InUse, message })
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State as Shared};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 
-use super::state::{Container, Network, Refusal, State};
+use super::state::{Attachment, Container, Network, Refusal, State};
 
 #[derive(Clone)]
 pub struct Api {
@@ -78,10 +78,34 @@ async fn events(Shared(api): Shared<Api>) -> Response {
     Body::from_stream(lines.map(|line| Ok::<_, Infallible>(Bytes::from(line)))).into_response()
 }
 
-async fn list_containers(Shared(api): Shared<Api>) -> Response {
+async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
+    let mut query = uri.query().unwrap_or_default().split('&');
+    let filters: Value = query
+        .find_map(|pair| pair.strip_prefix("filters="))
+        .map_or(Value::Null, |text| serde_json::from_str(&decoded(text)).unwrap());
+    let networks: Option<Vec<String>> = serde_json::from_value(filters["network"].clone()).unwrap();
+    let fits = |container: &Container| {
+        let on = |(name, place): (&String, &Attachment), networks: &[String]| {
+            networks.iter().any(|network| network == name || *network == place.network)
+        };
+        networks.as_ref().is_none_or(|networks| container.attachments.iter().any(|place| on(place, networks)))
+    };
     api.call("container_list", |state| {
-        Ok(Json(state.containers.keys().map(|id| json!({ "Id": id })).collect::<Vec<_>>()))
+        let found = state.containers.iter().filter(|(_, container)| fits(container));
+        Ok(Json(found.map(|(id, _)| json!({ "Id": id })).collect::<Vec<_>>()))
     })
+}
+
+/// Percent-encoded text as it was meant.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(code, 16).unwrap());
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 async fn inspect_container(Shared(api): Shared<Api>, Path(id): Path<String>) -> Response {
