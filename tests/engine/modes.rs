@@ -1,9 +1,10 @@
 //! Containers that are not like the others: without a network of their own, read-only, dying.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::foreign::Foreign;
-use super::stage::{IMAGE, Stage};
+use super::stage::{IMAGE, Stage, ok};
 use crate::proxy::Proxy;
 
 const SLEEP: [&str; 2] = ["sleep", "100000"];
@@ -78,6 +79,62 @@ fn read_only_and_without_any_network_is_no_obstacle() {
     stage.docker(&["restart", "-t", "0", &app1]);
     stage.run_with("app2", &labels, &["--read-only"], IMAGE, &SLEEP);
     stage.settle("and comes back to one without any network");
+}
+
+/// A container that the engine could not remove: a file of its own that cannot be deleted makes one.
+struct Dead<'a> {
+    stage: &'a Stage,
+    name: String,
+    file: String,
+}
+
+impl<'a> Dead<'a> {
+    fn make(stage: &'a Stage, short: &str) -> Self {
+        let root = stage.docker(&["info", "-f", "{{.DockerRootDir}}"]);
+        let id = stage.inspect(short)["Id"].as_str().unwrap().to_owned();
+        let file = format!("{}/containers/{id}/hostconfig.json", root.trim());
+        // Needs to be root, on a file system that knows the flag.
+        ok(Command::new("chattr").args(["+i", &file]));
+        let dead = Self { stage, name: stage.name(short), file };
+        let _ = Command::new("docker").args(["rm", "-f", &dead.name]).output();
+        assert_eq!(stage.inspect(short)["State"]["Status"], "dead");
+        dead
+    }
+}
+
+impl Drop for Dead<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("chattr").args(["-i", &self.file]).output();
+        self.stage.docker(&["rm", "-f", &self.name]);
+    }
+}
+
+#[test]
+fn the_dead_declare_nothing_and_hold_nothing_up() {
+    let stage = Stage::new();
+    let target = |name: &str| format!("{}:80", stage.name(name));
+    stage.run("p1", &[]);
+    stage.run("p2", &[]);
+    let link = |name: &str, to: &str| {
+        stage.run(name, &[("link.it", &target(to)), ("link.it.handshake", "exchange")]);
+    };
+    link("c1", "p1");
+    link("c2", "p2");
+    link("other", "p2");
+    stage.settle("all live");
+    let provider = Dead::make(&stage, "p1");
+    let consumer = Dead::make(&stage, "c2");
+    stage.eventually("only the living are linked", || stage.networks().len() == 1);
+    stage.await_state("other", "it", "Ready");
+    let link = stage.await_state("c1", "it", "Pending");
+    assert_eq!(link["conditions"][1]["reason"], "ProviderNotFound");
+    let link = stage.await_state("c2", "it", "Pending");
+    assert_eq!(link["conditions"][1]["reason"], "ConsumerNotRunning");
+    stage.docker(&["restart", "-t", "0", &stage.name("c1"), &stage.name("p2")]);
+    stage.await_state("other", "it", "Ready");
+    drop((provider, consumer));
+    stage.run("p1", &[]);
+    stage.settle("the dead are buried");
 }
 
 /// Programs that die at once and are started again and again, as consumer and as provider.

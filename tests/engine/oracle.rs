@@ -232,7 +232,8 @@ impl Sight {
         let mut stranded = Vec::new();
         for container in &self.containers {
             for (name, (id, _)) in &container.places {
-                let ours = name.starts_with(&format!("{}_", self.instance));
+                // Where the network was gone when it was joined, its id is all that there is for a name.
+                let ours = name.starts_with(&format!("{}_", self.instance)) || name == id;
                 let there = if id.is_empty() {
                     self.networks.iter().any(|net| net["Name"] == name.as_str())
                 } else {

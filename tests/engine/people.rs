@@ -110,6 +110,29 @@ fn networks_removed_by_hand_keep_nobody_from_starting() {
     stage.docker(&["network", "rm", &own]);
 }
 
+/// The engine tells of nothing when a container is attached that does not run, and removes a network
+/// under it without a word.
+#[test]
+fn who_was_attached_while_it_did_not_run_starts_when_the_network_has_gone() {
+    let stage = Stage::new();
+    let target = format!("{}:80", stage.name("app1"));
+    stage.run("app1", &[]);
+    stage.run("app2", &[("link.one", &target), ("link.one.handshake", "exchange")]);
+    stage.run("stopped", &[]);
+    stage.docker(&["stop", "-t", "0", &stage.name("stopped")]);
+    stage.create("unborn", &[], &["sleep", "100000"]);
+    stage.await_state("app2", "one", "Ready");
+    let network = stage.attachments("app2").remove(0);
+    let guests = [stage.name("stopped"), stage.name("unborn")];
+    for name in &guests {
+        stage.docker(&["network", "connect", &network, name]);
+    }
+    stage.docker(&["rm", "-f", &stage.name("app2")]);
+    stage.settle("the network has gone");
+    assert!(stage.networks().is_empty());
+    stage.docker(&["start", &guests[0], &guests[1]]);
+}
+
 /// The network is removed, the link is dropped or the provider goes while no controller runs: the next
 /// one heals what is stranded before anybody starts it, member or not.
 #[test]
