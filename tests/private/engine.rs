@@ -126,6 +126,8 @@ impl Drop for Engine {
         let _ = self.keeper.kill();
         let _ = self.keeper.wait();
         if let Some(mut daemon) = self.daemon.lock().unwrap().take() {
+            // `nsenter` stops itself when what it runs is stopped.
+            let _ = daemon.kill();
             let _ = daemon.wait();
         }
         remove_cgroups(&self.cgroup);
