@@ -14,13 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::model::container::{ContainerId, ImageId};
-use crate::model::handshake::Verdict;
+use crate::model::handshake::{InconclusiveReason, Verdict};
 use crate::model::link::{Generation, Handshake, PathKey};
 use crate::model::proof;
 use crate::queue::Queue;
 
 /// Delay after the first handshake that was not good; it doubles up to the link's interval.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest delay after a handshake that the engine was in no state to make: nobody tells when it
+/// is again.
+const ENGINE_RETRY: Duration = Duration::from_secs(5);
 /// How far an interval varies, so that paths proven together do not stay together.
 const JITTER: f64 = 0.1;
 /// The least time between the starts of two handshakes.
@@ -258,7 +261,10 @@ impl<P: Prober> Scheduler<P> {
             jittered(job.interval)
         } else {
             let bad = self.bad.entry(path.clone()).or_insert(0);
-            let delay = FIRST_RETRY.saturating_mul(1 << (*bad).min(16)).min(job.interval);
+            let engine = Verdict::Inconclusive(InconclusiveReason::EngineUnavailable);
+            let engine = attempt.is_some_and(|attempt| attempt.verdict == engine);
+            let most = if engine { ENGINE_RETRY.min(job.interval) } else { job.interval };
+            let delay = FIRST_RETRY.saturating_mul(1 << (*bad).min(16)).min(most);
             *bad += 1;
             delay
         };

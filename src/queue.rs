@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 /// Delay after the first failure of a key; it doubles up to [`MAX_BACKOFF`].
 pub const MIN_BACKOFF: Duration = Duration::from_millis(200);
-/// The longest delay after a failure.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// The longest delay after a failure: how late one may notice that what was in the way is gone.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
 /// Keys with the time from which each is due.
 #[derive(Debug)]
@@ -86,7 +86,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.finish(key);
     }
 
-    /// Ends the work on `key`, which failed: it is due again after its backoff. Says that delay.
+    /// Ends the work on `key`, which failed or is not known to be done: it is due again after its
+    /// backoff. Says that delay.
     pub fn failed(&mut self, key: &K) -> Duration {
         let failures = self.failures.entry(key.clone()).or_insert(0);
         let delay = backoff(*failures);

@@ -57,6 +57,8 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         made: HashMap::new(),
         joined: Vec::new(),
         spoiled: BTreeSet::new(),
+        unfound: None,
+        claimed: Vec::new(),
         touched: Touched::default(),
         applied: Applied::default(),
     };
@@ -70,7 +72,8 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         }
     }
     run.look_again().await;
-    run.applied
+    run.free_the_claimed().await;
+    run.conclude()
 }
 
 #[derive(Default)]
@@ -89,6 +92,10 @@ struct Run<'a> {
     /// Networks that somebody could not be attached to or detached from. The engine would remove them
     /// under a stopped container, which could not start any more.
     spoiled: BTreeSet<NetworkId>,
+    /// The first thing that the engine did not find.
+    unfound: Option<Failure>,
+    /// Who is said to be on what already.
+    claimed: Vec<(NetworkId, ContainerId)>,
     touched: Touched,
     applied: Applied,
 }
@@ -109,6 +116,9 @@ impl Run<'_> {
                 self.touched.networks.insert(id.clone());
                 self.joined.push((id.clone(), container.id.clone()));
                 let connected = self.docker.connect(&id, &container.id, aliases, options).await;
+                if matches!(&connected, Err(error) if error.conflict() == Some(Conflict::AlreadyConnected)) {
+                    self.claimed.push((id, container.id.clone()));
+                }
                 accept(connected, Conflict::AlreadyConnected)
             }
             Action::Disconnect { network, container } => {
@@ -148,9 +158,12 @@ impl Run<'_> {
 
     fn note(&mut self, action: &Action, error: &Error) {
         tracing::debug!(%action, %error, "the engine refused");
+        let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         let retry = match error {
-            // What is gone will not come back under that id; the look afterwards tells the rest.
-            Error::NotFound(_) => return,
+            Error::NotFound(_) => {
+                self.unfound.get_or_insert(Failure { trouble, retry: Retry::Backoff });
+                return;
+            }
             // Each refusal takes a subnet of the pool or a network out, so this ends.
             Error::Conflict { what: Conflict::SubnetTaken | Conflict::SubnetFull, .. } => Retry::Now,
             Error::Conflict { .. } | Error::Unavailable(_) | Error::Failed(_) => Retry::Backoff,
@@ -168,7 +181,6 @@ impl Run<'_> {
         if let (Action::Connect { network, .. }, Some(Conflict::SubnetFull)) = (action, error.conflict()) {
             self.applied.full.extend(self.id_of(network));
         }
-        let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         self.applied.failure.get_or_insert(Failure { trouble, retry });
     }
 
@@ -196,6 +208,46 @@ impl Run<'_> {
             let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
             self.applied.observations.extend(seen);
         }
+    }
+
+    /// An engine that was killed may know an endpoint of which the container knows nothing. It is in
+    /// the way until somebody detaches what is not attached.
+    async fn free_the_claimed(&self) {
+        for (id, container) in &self.claimed {
+            if self.is_seen_apart(id, container)
+                && let Err(error) = self.docker.disconnect(id.as_str(), container).await
+            {
+                tracing::debug!(%container, network = %id, %error, "cannot detach what is not attached");
+            }
+        }
+    }
+
+    /// Whether both were seen, and the container not on the network.
+    fn is_seen_apart(&self, id: &NetworkId, container: &ContainerId) -> bool {
+        let mut seen = self.applied.observations.iter().map(|(_, observation)| observation);
+        let network = seen.clone().find_map(|observation| match observation {
+            Observation::Network(network) if network.id == *id => Some(network),
+            _ => None,
+        });
+        seen.any(|observation| match (observation, network) {
+            (Observation::Container(seen), Some(network)) if seen.id == *container => {
+                seen.attachment(network).is_none()
+            }
+            _ => false,
+        })
+    }
+
+    /// What was not found is a failure only where it was seen to be there: what is gone will not come
+    /// back under that id, and the next plan does without.
+    fn conclude(self) -> Applied {
+        let mut applied = self.applied;
+        let gone = |(_, seen): &(Stamp, Observation)| {
+            matches!(seen, Observation::ContainerGone(_) | Observation::NetworkGone(_))
+        };
+        if !applied.observations.iter().any(gone) {
+            applied.failure = applied.failure.or(self.unfound);
+        }
+        applied
     }
 
     /// Engine 20.10 connects a container that does not run even to a network that is gone, and then

@@ -25,6 +25,9 @@ const AT_ONCE: usize = 8;
 /// Delay before something is tried again that the engine understood and refused, or that has no
 /// subnet.
 const SLOW_RETRY: Duration = Duration::from_secs(10);
+/// How many subnets that the engine would not give may be followed by the next one at once. Something
+/// that we do not see may lie across the whole pool.
+const REFUSALS_AT_ONCE: usize = 64;
 /// How long reconciles under way may go on after a shutdown was asked for.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -121,6 +124,8 @@ impl Reconciles {
                 let trouble = Trouble::new(Reason::PoolExhausted, &blocked.to_string());
                 self.troubles.insert(edge.clone(), trouble);
                 self.retry_slowly(&edge);
+                // Nobody tells when the engine would give one of those again.
+                world.forget_refusals();
                 self.metrics.workqueue_retries_total.inc();
                 self.count(Reconciled::Requeue);
             }
@@ -181,11 +186,16 @@ impl Reconciles {
             self.garbage_since.remove(&edge);
         }
         match applied.failure {
+            // What was done without an error may have been without an effect. The edge is done when a
+            // plan finds nothing to do.
             None => {
-                self.queue.done(&edge);
+                self.queue.failed(&edge);
                 self.count(Reconciled::Success);
             }
-            Some(failure) => {
+            Some(mut failure) => {
+                if failure.retry == Retry::Now && world.refusals() > REFUSALS_AT_ONCE {
+                    failure.retry = Retry::Backoff;
+                }
                 self.fail(&edge, failure);
                 self.count(Reconciled::Error);
             }

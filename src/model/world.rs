@@ -302,6 +302,16 @@ impl World {
         self.full.contains(network)
     }
 
+    /// How many subnets the engine would not give.
+    pub fn refusals(&self) -> usize {
+        self.refused.len()
+    }
+
+    /// Forgets which subnets the engine would not give: what was in the way may be gone.
+    pub fn forget_refusals(&mut self) {
+        self.refused.clear();
+    }
+
     /// Every subnet that a new network must not overlap.
     pub fn taken_subnets(&self) -> Vec<Ipv4Net> {
         self.networks()

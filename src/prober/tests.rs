@@ -122,6 +122,19 @@ async fn a_new_path_is_proven_at_once_and_then_every_interval_with_jitter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_was_in_trouble_for_long_is_soon_found_well() {
+    let untold = Verdict::Inconclusive(InconclusiveReason::EngineUnavailable);
+    let in_trouble = Scripted { verdict: Mutex::new(Some(untold)), ..Scripted::default() };
+    let mut stand = Stand::new(in_trouble, 4);
+    stand.set(&[path("web", Handshake::Auto)]);
+    for _ in 0..12 {
+        stand.finished.recv().await.unwrap();
+    }
+    let asked = stand.asked("web");
+    assert!(asked.windows(2).all(|pair| pair[1] - pair[0] < 5.1), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_is_tried_again_within_a_second_and_then_less_and_less_often() {
     let failing =
         Scripted { verdict: Mutex::new(Some(Verdict::Fail(FailReason::Timeout))), ..Scripted::default() };

@@ -13,5 +13,6 @@ mod modes;
 mod oracle;
 mod ourselves;
 mod people;
+pub mod picture;
 pub mod stage;
 mod wiring;

@@ -2,5 +2,4 @@
 
 mod engine;
 mod outage;
-mod picture;
 mod stream;

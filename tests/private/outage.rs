@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use super::picture::{await_wiring, time_until};
+use crate::engine::picture::{await_wiring, time_until};
 use crate::engine::stage::{IMAGE, Stage};
 
 /// How soon after the engine takes calls again everything is known.

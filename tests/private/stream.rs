@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use super::picture::{Foreign, await_wiring, is_true, time_until};
+use crate::engine::picture::{Foreign, await_wiring, is_true, time_until};
 use crate::engine::stage::Stage;
 use crate::proxy::{Change, Fate, Flow, Proxy};
 
