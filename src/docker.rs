@@ -284,7 +284,8 @@ impl Docker {
     fn events(&self, since: i64, filters: &[(&str, &[&str])]) -> Result<EventStream, Error> {
         let client = self.client()?.clone().with_timeout(HEAD_TIMEOUT);
         let stream = client.events(Some(events_options(since, None, filters)));
-        Ok(Box::pin(stream.map(|item| item.map_err(|error| error::classify(error, CALL_TIMEOUT)))))
+        let docker = self.clone();
+        Ok(Box::pin(stream.map(move |item| item.map_err(|error| docker.explain(error)))))
     }
 
     /// The events from `since` to `until` (Unix nanoseconds by the engine's clock) that the engine
@@ -298,6 +299,14 @@ impl Docker {
         let options = events_options(since, Some(until), filters);
         let list = async |client: &bollard::Docker| client.events(Some(options)).try_collect().await;
         self.call(Operation::Events, list).await
+    }
+
+    /// What an error means, with what the socket's file tells of it.
+    fn explain(&self, error: bollard::errors::Error) -> Error {
+        match self.socket() {
+            Some(path) if error::is_permission_denied(&error) => Error::Unavailable(socket::refusal(path)),
+            _ => error::classify(error, CALL_TIMEOUT),
+        }
     }
 
     fn client(&self) -> Result<&bollard::Docker, Error> {
@@ -318,7 +327,7 @@ impl Docker {
         let client = self.client()?;
         let start = Instant::now();
         let result = match tokio::time::timeout(CALL_TIMEOUT, request(client)).await {
-            Ok(result) => result.map_err(|error| error::classify(error, CALL_TIMEOUT)),
+            Ok(result) => result.map_err(|error| self.explain(error)),
             Err(_) => Err(Error::unanswered(CALL_TIMEOUT)),
         };
         // "There is none" is an answer, not a failure.

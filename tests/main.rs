@@ -11,6 +11,8 @@ mod http;
 mod layers;
 mod limits;
 mod names;
+mod podman;
 mod private;
 mod proxy;
+mod rights;
 mod soak;

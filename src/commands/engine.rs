@@ -31,10 +31,11 @@ pub async fn world(docker: &Docker, policy: Policy) -> Result<World, Error> {
 /// Says which of the usual reasons it is, and what to do.
 pub fn unreachable(host: &str, error: &docker::Error) -> Error {
     let text = error.to_string();
-    let advice = if text.contains("there is no socket") {
+    let advice = if text.starts_with("permission denied") {
+        // The text has it already.
+        return Error::Engine(format!("cannot reach the engine at {host}: {text}"));
+    } else if text.contains("there is no socket") {
         "is the engine installed and running? Start it, or give its address by --host or DOCKER_HOST"
-    } else if text.contains("ermission denied") {
-        "run as root or as a member of the socket's group (usually docker)"
     } else if text.contains("refused") || text.contains("did not answer") {
         "the engine is down or hangs: look at its log, start it again"
     } else {

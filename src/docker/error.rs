@@ -98,6 +98,19 @@ pub(super) fn classify(error: Bollard, timeout: Duration) -> Error {
     }
 }
 
+/// Whether the system, not the engine, refused us the engine's address.
+pub(super) fn is_permission_denied(error: &Bollard) -> bool {
+    let mut cause = Some(error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn answer(status: u16, message: String) -> Error {
     if status == 404 {
         return Error::NotFound(message);

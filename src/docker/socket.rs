@@ -1,5 +1,6 @@
 //! The engine's unix socket as a file.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where Linux shows what is mounted where (proc(5)).
@@ -11,6 +12,19 @@ pub(super) fn is_mount(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let file: PathBuf = folder.into_iter().chain(path.file_name().map(PathBuf::from)).collect();
     is_mount_point(&file, &std::fs::read_to_string(MOUNTS).unwrap_or_default())
+}
+
+/// Why we may not use the socket, and what helps.
+pub(super) fn refusal(path: &Path) -> String {
+    let Ok(file) = path.metadata() else {
+        return "permission denied: this user may not even look into the socket's folder".to_owned();
+    };
+    let (group, mode) = (file.gid(), file.mode() & 0o777);
+    format!(
+        "permission denied: the socket is for user {} and group {group} (mode {mode:o}); run as a member of that \
+         group (--group-add {group}, in Compose group_add, for a service SupplementaryGroups={group}) or as root",
+        file.uid()
+    )
 }
 
 fn is_mount_point(path: &Path, mounts: &str) -> bool {

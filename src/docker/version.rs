@@ -3,10 +3,11 @@
 use super::{Docker, Error, Operation};
 
 /// What does not work on Podman 4.3 (measured), for the log. The README has it at length.
-const PODMAN: &str = "this is Podman: it does not tell when somebody makes or removes a network, which is \
-    noticed at the next --resync; names resolve only with netavark and aardvark-dns; containers of a pod \
-    cannot be linked; and beside a Docker Engine on the same host, that one's firewall drops what goes \
-    through Podman's internal networks";
+const PODMAN: &str = "this is Podman: names resolve only with netavark and aardvark-dns, which may lose those of \
+    containers that start again; networks that somebody makes or removes are noticed at the next --resync; \
+    containers of a pod cannot be linked; each exec of a handshake leaves a conmon process on the host for \
+    five minutes; and beside a Docker Engine on the same host, that one's firewall drops what goes through \
+    Podman's internal networks";
 
 /// An engine's account of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

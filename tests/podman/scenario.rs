@@ -1,0 +1,70 @@
+//! What works on Podman, and what is said of what does not.
+
+use super::Podman;
+
+const SLEEP: [&str; 2] = ["sleep", "100000"];
+const EXCHANGE: [&str; 4] =
+    ["--label", "tieline.link.x=app1:80", "--label", "tieline.link.x.handshake=exchange"];
+
+#[test]
+fn the_whole_job_on_podman() {
+    let mut podman = Podman::start();
+    // Before the first event, there is no head of the event stream.
+    podman.eventually("it is ready", || podman.is_ready());
+    podman.eventually("it says what does not work here", || podman.log().contains("WARN this is Podman"));
+
+    // Created first: wired before the program's first instruction.
+    podman.run("app1", &[], &SLEEP);
+    podman.docker(&[&["create", "--name", "app2"], &EXCHANGE[..], &[super::PODMAN_IMAGE], &SLEEP].concat());
+    podman.eventually("the created one is wired", || podman.attachments("app2").len() == 1);
+    podman.docker(&["start", "app2"]);
+    podman.await_state("app2", "Ready");
+    podman.run("web", &[], &["httpd", "-f", "-p", "8080"]);
+    podman.run("app3", &["--label", "tieline.link=web:8080"], &SLEEP);
+    podman.await_state("app3", "Ready");
+
+    // An end that stops and starts, without a list in between.
+    podman.docker(&["stop", "-t", "0", "web"]);
+    podman.await_state("app3", "Pending");
+    podman.docker(&["start", "web"]);
+    podman.await_proof("app3");
+
+    // Who has no network of its own cannot be linked, and is in nobody's way.
+    podman.run("app4", &[&["--net", "container:app2"], &EXCHANGE[..]].concat(), &SLEEP);
+    podman.await_state("app4", "Wiring");
+    podman.eventually("it says why", || {
+        podman.link("app4")["message"].as_str().is_some_and(|why| why.contains("another container's network"))
+    });
+    assert_eq!(podman.link("app2")["conditions"][2]["status"], "True");
+
+    // Detached by hand.
+    let network = podman.attachments("app2").pop().unwrap();
+    podman.docker(&["network", "disconnect", &network, "app2"]);
+    podman.eventually("it is joined again", || podman.attachments("app2") == [network.as_str()]);
+    podman.await_proof("app2");
+
+    // Nothing of a handshake stays, and a removed consumer takes its network along.
+    podman.eventually("no process of ours is left", || {
+        podman
+            .docker(&["exec", "app1", "ps", "-o", "args"])
+            .lines()
+            .filter(|line| line.contains("nc "))
+            .count()
+            == 0
+    });
+    podman.docker(&["rm", "-f", "app3"]);
+    podman.eventually("its network is gone", || podman.networks().len() == 1);
+    assert_eq!(podman.metric("tieline_resync_repairs_total"), 0.0, "events told everything");
+    for reason in ["error", "ended", "list", "silent"] {
+        assert_eq!(
+            podman.metric(&format!("tieline_event_stream_restarts_total{{reason=\"{reason}\"}}")),
+            0.0
+        );
+    }
+    assert!(!podman.log().contains("lost the engine"), "{}", podman.log());
+
+    podman.stop_controller();
+    let torn = crate::engine::stage::tieline().args(["teardown", "--host", &podman.host()]).output().unwrap();
+    assert!(torn.status.success(), "{}", String::from_utf8_lossy(&torn.stderr));
+    assert_eq!(podman.networks(), [] as [String; 0]);
+}
