@@ -1,12 +1,12 @@
 //! Actions into calls. Nothing here knows what a link is; what to do was decided by the plan.
 
+mod aftermath;
+
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use tokio::time::timeout;
 
-use crate::docker::{Conflict, Docker, Error, patiently};
+use crate::docker::{Conflict, Docker, Error};
 use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
 use crate::model::container::{ContainerId, NetworkId};
@@ -46,9 +46,6 @@ pub enum Retry {
     Slowly,
 }
 
-/// How long one look afterwards may take; what does not answer so soon will be told by its events.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Makes the calls one after the other. One that the engine refuses or fails at does not stop those
 /// that do not need it; an engine that does not answer ends the run.
 pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
@@ -57,8 +54,6 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         made: HashMap::new(),
         joined: Vec::new(),
         spoiled: BTreeSet::new(),
-        unfound: None,
-        claimed: Vec::new(),
         touched: Touched::default(),
         applied: Applied::default(),
     };
@@ -72,8 +67,8 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         }
     }
     run.look_again().await;
-    run.free_the_claimed().await;
-    run.conclude()
+    run.hold_to_account().await;
+    run.applied
 }
 
 #[derive(Default)]
@@ -83,19 +78,24 @@ struct Touched {
     all_networks: bool,
 }
 
+struct Joined {
+    network: NetworkId,
+    container: ContainerId,
+    /// Whether the engine said that it was so already.
+    claimed: bool,
+    /// The action, and what the engine said to it.
+    account: String,
+}
+
 struct Run<'a> {
     docker: &'a Docker,
     /// Networks made by this run, by the names that the plan gave them.
     made: HashMap<String, NetworkId>,
     /// Who was connected to what.
-    joined: Vec<(NetworkId, ContainerId)>,
+    joined: Vec<Joined>,
     /// Networks that somebody could not be attached to or detached from. The engine would remove them
     /// under a stopped container, which could not start any more.
     spoiled: BTreeSet<NetworkId>,
-    /// The first thing that the engine did not find.
-    unfound: Option<Failure>,
-    /// Who is said to be on what already.
-    claimed: Vec<(NetworkId, ContainerId)>,
     touched: Touched,
     applied: Applied,
 }
@@ -114,11 +114,12 @@ impl Run<'_> {
                 let Some(id) = self.id_of(network) else { return Ok(()) };
                 self.touched.containers.insert(container.id.clone());
                 self.touched.networks.insert(id.clone());
-                self.joined.push((id.clone(), container.id.clone()));
                 let connected = self.docker.connect(&id, &container.id, aliases, options).await;
-                if matches!(&connected, Err(error) if error.conflict() == Some(Conflict::AlreadyConnected)) {
-                    self.claimed.push((id, container.id.clone()));
-                }
+                let claimed =
+                    matches!(&connected, Err(e) if e.conflict() == Some(Conflict::AlreadyConnected));
+                let said = connected.as_ref().map_or_else(Error::to_string, |()| "done".to_owned());
+                let account = format!("{action}: {said}");
+                self.joined.push(Joined { network: id, container: container.id.clone(), claimed, account });
                 accept(connected, Conflict::AlreadyConnected)
             }
             Action::Disconnect { network, container } => {
@@ -160,14 +161,12 @@ impl Run<'_> {
         tracing::debug!(%action, %error, "the engine refused");
         let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         let retry = match error {
-            Error::NotFound(_) => {
-                self.unfound.get_or_insert(Failure { trouble, retry: Retry::Backoff });
-                return;
-            }
-            // Each refusal takes a subnet of the pool or a network out, so this ends.
-            Error::Conflict { what: Conflict::SubnetTaken | Conflict::SubnetFull, .. } => Retry::Now,
+            // What is gone will not come back under that id; the look afterwards tells the rest.
+            Error::NotFound(_) if !matches!(action, Action::CreateNetwork(_)) => return,
+            // Each refusal takes one subnet of the pool out, so this ends.
+            Error::Conflict { what: Conflict::SubnetTaken, .. } => Retry::Now,
             Error::Conflict { .. } | Error::Unavailable(_) | Error::Failed(_) => Retry::Backoff,
-            Error::Rejected(_) => Retry::Slowly,
+            Error::NotFound(_) | Error::Rejected(_) => Retry::Slowly,
         };
         if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;
@@ -182,82 +181,6 @@ impl Run<'_> {
             self.applied.full.extend(self.id_of(network));
         }
         self.applied.failure.get_or_insert(Failure { trouble, retry });
-    }
-
-    /// Looks at everything that was touched, so that the next plan starts from what is so and not
-    /// from what the calls were meant to do.
-    async fn look_again(&mut self) {
-        for id in std::mem::take(&mut self.touched.networks) {
-            let look = patiently(|| self.docker.look_at_network(&id));
-            let seen = timeout(LOOK_TIMEOUT, look).await;
-            let Ok(Ok(seen)) = seen else { continue };
-            if let (_, Observation::NetworkGone(_)) = seen {
-                self.free_from(&id).await;
-            }
-            self.applied.observations.push(seen);
-        }
-        for id in &self.touched.containers {
-            let look = patiently(|| self.docker.look_at_container(id));
-            let seen = timeout(LOOK_TIMEOUT, look).await;
-            self.applied.observations.extend(seen.ok().and_then(Result::ok));
-        }
-        if self.touched.all_networks {
-            let at = self.docker.stamp();
-            let list = patiently(|| self.docker.list_networks());
-            let networks = list.await.unwrap_or_default();
-            let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
-            self.applied.observations.extend(seen);
-        }
-    }
-
-    /// An engine that was killed may know an endpoint of which the container knows nothing. It is in
-    /// the way until somebody detaches what is not attached.
-    async fn free_the_claimed(&self) {
-        for (id, container) in &self.claimed {
-            if self.is_seen_apart(id, container)
-                && let Err(error) = self.docker.disconnect(id.as_str(), container).await
-            {
-                tracing::debug!(%container, network = %id, %error, "cannot detach what is not attached");
-            }
-        }
-    }
-
-    /// Whether both were seen, and the container not on the network.
-    fn is_seen_apart(&self, id: &NetworkId, container: &ContainerId) -> bool {
-        let mut seen = self.applied.observations.iter().map(|(_, observation)| observation);
-        let network = seen.clone().find_map(|observation| match observation {
-            Observation::Network(network) if network.id == *id => Some(network),
-            _ => None,
-        });
-        seen.any(|observation| match (observation, network) {
-            (Observation::Container(seen), Some(network)) if seen.id == *container => {
-                seen.attachment(network).is_none()
-            }
-            _ => false,
-        })
-    }
-
-    /// What was not found is a failure only where it was seen to be there: what is gone will not come
-    /// back under that id, and the next plan does without.
-    fn conclude(self) -> Applied {
-        let mut applied = self.applied;
-        let gone = |(_, seen): &(Stamp, Observation)| {
-            matches!(seen, Observation::ContainerGone(_) | Observation::NetworkGone(_))
-        };
-        if !applied.observations.iter().any(gone) {
-            applied.failure = applied.failure.or(self.unfound);
-        }
-        applied
-    }
-
-    /// Engine 20.10 connects a container that does not run even to a network that is gone, and then
-    /// cannot start it (measured); it knows that attachment by the network's id.
-    async fn free_from(&self, gone: &NetworkId) {
-        for (_, container) in self.joined.iter().filter(|(network, _)| network == gone) {
-            if let Err(error) = self.docker.disconnect(gone.as_str(), container).await {
-                tracing::debug!(%container, network = %gone, %error, "it was not attached after all");
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! holds what the labels mean, and nothing else.
 
 mod controller;
+mod deeds;
 mod engine;
 mod history;
 mod oracle;

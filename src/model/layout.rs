@@ -53,7 +53,9 @@ impl Spot {
         let crowded_out: BTreeSet<ContainerId> = waiting.into_iter().skip(room).collect();
         attached.retain(|id| !crowded_out.contains(id));
         // Who was never started would look for it by name, and find two.
-        let closed = world.is_full(&network.id) || world.named(&network.name) > 1;
+        // And a network with hardly anybody on it is not full, whatever the engine said.
+        let full = world.is_full(&network.id) && attached.len() > 1;
+        let closed = full || world.named(&network.name) > 1;
         let capacity = if closed { 0 } else { capacity };
         Self {
             network: Some(network.clone()),

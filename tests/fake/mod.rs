@@ -4,5 +4,5 @@
 mod api;
 mod conformance;
 pub mod engine;
-mod faults;
 mod state;
+mod trouble;
