@@ -1,27 +1,25 @@
-//! The part of the Engine API that tieline uses, over a unix socket. (What the JSON looks like was
-//! read from Engine 20.10.)
+//! The part of the Engine API that tieline uses. (What the JSON looks like was read from Engine 20.10.)
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State as Shared};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
+use super::events::Piece;
 use super::state::{Attachment, Container, Network, Refusal, State};
 
-#[derive(Clone)]
-pub struct Api {
-    pub state: Arc<Mutex<State>>,
-    /// Counts the cuts of all event streams.
-    pub cuts: watch::Sender<u64>,
-}
+pub type Api = Arc<Mutex<State>>;
+
+/// What this fake says to whoever wants to execute something.
+const NO_EXEC: &str = "this engine executes nothing";
 
 pub fn router(api: Api) -> Router {
     Router::new()
@@ -29,7 +27,7 @@ pub fn router(api: Api) -> Router {
         .route("/events", get(events))
         .route("/containers/json", get(list_containers))
         .route("/containers/{id}/json", get(inspect_container))
-        .route("/containers/{id}/exec", post(exec))
+        .route("/containers/{id}/exec", post(async || refusal(400, NO_EXEC)))
         .route("/networks", get(list_networks))
         .route("/networks/create", post(create_network))
         .route("/networks/{id}", get(inspect_network))
@@ -39,42 +37,44 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-fn answer<T: IntoResponse>(result: Result<T, Refusal>) -> Response {
-    match result {
-        Ok(body) => body.into_response(),
-        Err((status, message)) => {
-            (StatusCode::from_u16(status).unwrap(), Json(json!({ "message": message }))).into_response()
-        }
+/// The operation's name as in the metrics.
+pub fn operation(method: &Method, path: &str) -> &'static str {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match (method, parts.as_slice()) {
+        (_, ["_ping"]) => "ping",
+        (_, ["events"]) => "events",
+        (_, ["containers", "json"]) => "container_list",
+        (_, ["containers", _, "json"]) => "container_inspect",
+        (_, ["containers", _, "exec"]) => "exec_create",
+        (&Method::GET, ["networks"]) => "network_list",
+        (_, ["networks", "create"]) => "network_create",
+        (&Method::GET, ["networks", _]) => "network_inspect",
+        (&Method::DELETE, ["networks", _]) => "network_remove",
+        (_, ["networks", _, "connect"]) => "network_connect",
+        (_, ["networks", _, "disconnect"]) => "network_disconnect",
+        _ => "other",
     }
 }
 
-impl Api {
-    /// One call: its fault if one is due, else what it does.
-    fn call<T>(&self, operation: &str, work: impl FnOnce(&mut State) -> Result<T, Refusal>) -> Response
-    where
-        T: IntoResponse,
-    {
-        let mut state = self.state.lock().unwrap();
-        answer(state.call(operation).and_then(|()| work(&mut state)))
+pub fn refusal(status: u16, message: &str) -> Response {
+    (StatusCode::from_u16(status).unwrap(), Json(json!({ "message": message }))).into_response()
+}
+
+fn answer<T: IntoResponse>(result: Result<T, Refusal>) -> Response {
+    match result {
+        Ok(body) => body.into_response(),
+        Err((status, message)) => refusal(status, &message),
     }
 }
 
 /// Sends what the ring holds, then what comes, until the streams are cut.
 async fn events(Shared(api): Shared<Api>) -> Response {
-    let mut cuts = api.cuts.subscribe();
-    let (past, live) = {
-        let mut state = api.state.lock().unwrap();
-        if let Err(refusal) = state.call("events") {
-            return answer::<()>(Err(refusal));
-        }
-        state.subscribe()
-    };
-    let live = stream::unfold(live, async |mut live: broadcast::Receiver<String>| {
-        let event = live.recv().await.ok()?;
+    let (past, live) = api.lock().unwrap().events.subscribe();
+    let live = stream::unfold(live, async |mut live: broadcast::Receiver<Piece>| {
+        let Piece::Bytes(event) = live.recv().await.ok()? else { return None };
         Some((event, live))
     });
-    let cut = async move { cuts.changed().await.map_err(drop) };
-    let lines = stream::iter(past).chain(live).take_until(Box::pin(cut));
+    let lines = stream::iter(past).chain(live);
     Body::from_stream(lines.map(|line| Ok::<_, Infallible>(Bytes::from(line)))).into_response()
 }
 
@@ -90,10 +90,9 @@ async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
         };
         networks.as_ref().is_none_or(|networks| container.attachments.iter().any(|place| on(place, networks)))
     };
-    api.call("container_list", |state| {
-        let found = state.containers.iter().filter(|(_, container)| fits(container));
-        Ok(Json(found.map(|(id, _)| json!({ "Id": id })).collect::<Vec<_>>()))
-    })
+    let state = api.lock().unwrap();
+    let found = state.containers.iter().filter(|(_, container)| fits(container));
+    Json(found.map(|(id, _)| json!({ "Id": id })).collect::<Vec<_>>()).into_response()
 }
 
 /// Percent-encoded text as it was meant.
@@ -109,57 +108,51 @@ fn decoded(text: &str) -> String {
 }
 
 async fn inspect_container(Shared(api): Shared<Api>, Path(id): Path<String>) -> Response {
-    api.call("container_inspect", |state| match state.containers.get(&id) {
-        Some(container) => Ok(Json(container_json(&id, container))),
-        None => Err((404, format!("No such container: {id}"))),
-    })
-}
-
-async fn exec(Shared(api): Shared<Api>) -> Response {
-    api.call("exec_create", |_| Err::<(), _>((400, "this engine executes nothing".to_owned())))
+    match api.lock().unwrap().containers.get(&id) {
+        Some(container) => Json(container_json(&id, container)).into_response(),
+        None => refusal(404, &format!("No such container: {id}")),
+    }
 }
 
 async fn list_networks(Shared(api): Shared<Api>) -> Response {
-    api.call("network_list", |state| {
-        Ok(Json(state.networks.iter().map(|(id, network)| network_json(id, network)).collect::<Vec<_>>()))
-    })
+    let state = api.lock().unwrap();
+    Json(state.networks.iter().map(|(id, network)| network_json(id, network)).collect::<Vec<_>>())
+        .into_response()
 }
 
 async fn inspect_network(Shared(api): Shared<Api>, Path(id): Path<String>) -> Response {
-    api.call("network_inspect", |state| Ok(Json(network_json(&id, state.network(&id)?))))
+    answer(api.lock().unwrap().network(&id).map(|network| Json(network_json(&id, network))))
 }
 
 async fn create_network(Shared(api): Shared<Api>, Json(body): Json<Value>) -> Response {
-    api.call("network_create", |state| {
-        let network = Network {
-            name: body["Name"].as_str().unwrap().to_owned(),
-            labels: serde_json::from_value(body["Labels"].clone()).unwrap_or_default(),
-            subnet: body["IPAM"]["Config"][0]["Subnet"].as_str().unwrap().to_owned(),
-            internal: body["Internal"] == true,
-            created: 0,
-        };
-        let id = state.create_network(network)?;
-        Ok((StatusCode::CREATED, Json(json!({ "Id": id, "Warning": "" }))))
-    })
+    let network = Network {
+        name: body["Name"].as_str().unwrap().to_owned(),
+        labels: serde_json::from_value(body["Labels"].clone()).unwrap_or_default(),
+        subnet: body["IPAM"]["Config"][0]["Subnet"].as_str().unwrap().to_owned(),
+        internal: body["Internal"] == true,
+        created: 0,
+    };
+    let made = api.lock().unwrap().create_network(network);
+    answer(made.map(|id| (StatusCode::CREATED, Json(json!({ "Id": id, "Warning": "" })))))
 }
 
 async fn remove_network(Shared(api): Shared<Api>, Path(id): Path<String>) -> Response {
-    api.call("network_remove", |state| {
-        state.remove_network(&id)?;
-        Ok(StatusCode::NO_CONTENT)
-    })
+    answer(api.lock().unwrap().remove_network(&id).map(|()| StatusCode::NO_CONTENT))
 }
 
 async fn connect(Shared(api): Shared<Api>, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
-    api.call("network_connect", |state| {
-        let aliases = serde_json::from_value(body["EndpointConfig"]["Aliases"].clone()).unwrap_or_default();
-        let told = body["EndpointConfig"]["NetworkID"].as_str().unwrap_or_default();
-        state.connect(&id, body["Container"].as_str().unwrap(), aliases, told)
-    })
+    let endpoint = &body["EndpointConfig"];
+    let wish = Attachment {
+        aliases: serde_json::from_value(endpoint["Aliases"].clone()).unwrap_or_default(),
+        network: endpoint["NetworkID"].as_str().unwrap_or_default().to_owned(),
+        options: serde_json::from_value(endpoint["DriverOpts"].clone()).unwrap_or_default(),
+        ..Attachment::default()
+    };
+    answer(api.lock().unwrap().connect(&id, body["Container"].as_str().unwrap(), wish))
 }
 
 async fn disconnect(Shared(api): Shared<Api>, Path(id): Path<String>, Json(body): Json<Value>) -> Response {
-    api.call("network_disconnect", |state| state.disconnect(&id, body["Container"].as_str().unwrap()))
+    answer(api.lock().unwrap().disconnect(&id, body["Container"].as_str().unwrap()))
 }
 
 fn container_json(id: &str, container: &Container) -> Value {
@@ -170,22 +163,26 @@ fn container_json(id: &str, container: &Container) -> Value {
             let endpoint = json!({
                 "NetworkID": attachment.network,
                 "Aliases": attachment.aliases,
+                "DriverOpts": attachment.options,
                 "IPAddress": attachment.address,
             });
             (name.clone(), endpoint)
         })
         .collect();
+    let status = match container {
+        Container { paused: true, .. } => "paused",
+        Container { running: true, .. } => "running",
+        Container { started: 0, .. } => "created",
+        _ => "exited",
+    };
     json!({
         "Id": id,
         "Name": format!("/{}", container.name),
         "Created": format!("{:020}", container.created),
         "Image": "sha256:0",
-        "State": {
-            "Status": if container.running { "running" } else if container.started == 0 { "created" } else { "exited" },
-            "StartedAt": format!("{:020}", container.started),
-        },
+        "State": { "Status": status, "StartedAt": format!("{:020}", container.started) },
         "Config": { "Labels": container.labels },
-        "HostConfig": { "NetworkMode": "default" },
+        "HostConfig": { "NetworkMode": container.mode },
         "NetworkSettings": { "Networks": networks },
     })
 }

@@ -48,7 +48,7 @@ impl People for FakeEngine {
     }
 
     fn start(&self, id: &str) {
-        self.state().start_container(id);
+        self.state().start_container(id).unwrap();
     }
 
     fn stop(&self, id: &str) {

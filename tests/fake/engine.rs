@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::UnixListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::api::{Api, router};
-use super::state::{Fault, State};
+use super::api::Api;
+use super::faults::Fault;
+use super::state::State;
+use super::wire;
 use crate::engine::stage::{PATIENCE, stdout, tieline};
 
 pub struct FakeEngine {
@@ -22,8 +23,11 @@ pub struct FakeEngine {
 
 impl FakeEngine {
     pub fn start() -> Self {
-        let (cuts, _) = watch::channel(0);
-        let api = Api { state: Arc::new(Mutex::new(State::new())), cuts };
+        Self::holding(State::new())
+    }
+
+    pub fn holding(state: State) -> Self {
+        let api = Arc::new(Mutex::new(state));
         let mut engine = Self { api, dir: tempfile::tempdir().unwrap(), server: None };
         engine.listen();
         engine
@@ -38,36 +42,38 @@ impl FakeEngine {
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.api.state.lock().unwrap()
+        self.api.lock().unwrap()
     }
 
     /// Takes connections, at a new socket file under the same name.
     pub fn listen(&mut self) {
         let _ = std::fs::remove_file(self.socket());
         let listener = UnixListener::bind(self.socket()).unwrap();
-        let app = router(self.api.clone());
-        self.server = Some(tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }));
+        self.server = Some(tokio::spawn(wire::serve(listener, Arc::clone(&self.api))));
     }
 
-    /// Takes no connections any more, and ends the event streams.
+    /// Takes no connections any more, and closes those that there are.
     pub fn go_away(&mut self) {
         self.server.take().unwrap().abort();
         let _ = std::fs::remove_file(self.socket());
-        self.cut_events();
     }
 
     pub fn cut_events(&self) {
-        self.api.cuts.send_modify(|cuts| *cuts += 1);
+        self.state().events.cut();
     }
 
-    pub fn fault(&self, operation: &'static str, status: u16, message: &'static str, every: usize) {
-        self.state().faults.push(Fault { operation, status, message, every, calls: 0 });
+    pub fn fault(&self, fault: Fault) {
+        self.state().faults.push(fault);
+    }
+
+    pub fn no_faults(&self) {
+        self.state().faults.clear();
     }
 
     pub fn run(&self, name: &str, labels: &[(&str, &str)]) -> String {
         let mut state = self.state();
         let id = state.create_container(name, labels);
-        state.start_container(&id);
+        state.start_container(&id).unwrap();
         id
     }
 
@@ -84,7 +90,7 @@ impl FakeEngine {
     }
 
     pub fn calls_of(&self, operation: &str) -> usize {
-        self.state().calls.iter().filter(|call| *call == operation).count()
+        self.state().calls.iter().filter(|call| **call == operation).count()
     }
 
     /// Whether exactly this edge is wired, by one network.
@@ -106,6 +112,7 @@ impl FakeEngine {
 pub struct Controller {
     child: Child,
     server: String,
+    log: tempfile::NamedTempFile,
 }
 
 impl Controller {
@@ -114,8 +121,15 @@ impl Controller {
         let listen = format!("127.0.0.1:{port}");
         let mut command = tieline();
         command.args(["run", "--host", &engine.host(), "--listen", &listen, "--gc-grace", "0s"]);
-        let child = command.args(flags).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        Self { child, server: format!("http://{listen}") }
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let stderr = log.reopen().unwrap();
+        command.args(["--log-level", "debug"]).args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(stderr).spawn().unwrap();
+        Self { child, server: format!("http://{listen}"), log }
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
     pub fn pid(&self) -> u32 {

@@ -3,6 +3,12 @@
 
 mod api;
 mod conformance;
+mod convergence;
 pub mod engine;
+mod events;
+mod faults;
+mod refusals;
 mod state;
+mod story;
 mod trouble;
+mod wire;

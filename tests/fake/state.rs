@@ -1,32 +1,44 @@
-//! What the fake engine holds, with Engine 20.10's rules for it.
+//! What the fake engine holds, with Engine 20.10's rules for it; `conformance` holds them to the real
+//! one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use ipnet::Ipv4Net;
+use serde_json::json;
 
-/// The daemon keeps that many events (moby, `daemon/events`).
-const RING: usize = 256;
+use super::events::Events;
+use super::faults::{Fault, What};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
     pub name: String,
     pub labels: BTreeMap<String, String>,
+    pub mode: String,
     pub running: bool,
+    pub paused: bool,
     pub created: u64,
     pub started: u64,
+    /// By network name or, where the network was gone already when it was joined, by its id.
     pub attachments: BTreeMap<String, Attachment>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
     /// Empty until the container was started on the network, unless it was told at connect.
     pub network: String,
     pub aliases: Vec<String>,
+    pub options: BTreeMap<String, String>,
+    /// Empty where the container does not run, or was refused and keeps this all the same.
     pub address: String,
 }
 
-#[derive(Clone, Debug)]
+impl Attachment {
+    fn is_on(&self, network: &str) -> bool {
+        self.network == network && !self.address.is_empty()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     pub name: String,
     pub labels: BTreeMap<String, String>,
@@ -35,26 +47,25 @@ pub struct Network {
     pub created: u64,
 }
 
-/// A fault at the next calls of one operation.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    pub operation: &'static str,
-    pub status: u16,
-    pub message: &'static str,
-    /// The fault is at every nth call.
-    pub every: usize,
-    pub calls: usize,
+impl Network {
+    fn subnet(&self) -> Ipv4Net {
+        self.subnet.parse().unwrap()
+    }
+
+    /// The engine keeps three addresses.
+    fn capacity(&self) -> usize {
+        (1usize << (32 - self.subnet().prefix_len())).saturating_sub(3)
+    }
 }
 
 pub struct State {
     pub containers: BTreeMap<String, Container>,
     pub networks: BTreeMap<String, Network>,
+    pub events: Events,
     pub faults: Vec<Fault>,
-    pub calls: Vec<String>,
-    /// Events are made but neither kept nor sent.
-    pub mute: bool,
-    ring: VecDeque<(u64, String)>,
-    live: broadcast::Sender<String>,
+    pub calls: Vec<&'static str>,
+    /// Newer engines refuse a second network of the same name.
+    pub unique_names: bool,
     clock: u64,
 }
 
@@ -63,58 +74,41 @@ pub type Refusal = (u16, String);
 
 impl State {
     pub fn new() -> Self {
-        let (live, _) = broadcast::channel(1024);
         Self {
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
+            events: Events::new(),
             faults: Vec::new(),
             calls: Vec::new(),
-            mute: false,
-            ring: VecDeque::new(),
-            live,
+            unique_names: false,
             clock: 0,
         }
     }
 
+    /// The same containers and other people's networks, with nothing that a controller made.
+    pub fn bare(&self) -> Self {
+        let is_foreign = |network: &Network| !network.labels.contains_key("tieline.managed-by");
+        let mut bare = Self { clock: self.clock, ..Self::new() };
+        bare.containers = self.containers.clone();
+        bare.containers.values_mut().for_each(|container| container.attachments.clear());
+        bare.networks = self.networks.clone();
+        bare.networks.retain(|_, network| is_foreign(network));
+        bare
+    }
+
     /// The time: it goes on with every look, so that no two things happen at once.
-    pub fn tick(&mut self) -> u64 {
+    fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
 
-    /// Notes a call, and the fault that is due at it.
-    pub fn call(&mut self, operation: &str) -> Result<(), Refusal> {
-        self.calls.push(operation.to_owned());
-        for fault in self.faults.iter_mut().filter(|fault| fault.operation == operation) {
-            fault.calls += 1;
-            if fault.calls.is_multiple_of(fault.every) {
-                return Err((fault.status, fault.message.to_owned()));
-            }
-        }
-        Ok(())
-    }
-
-    pub fn subscribe(&self) -> (Vec<String>, broadcast::Receiver<String>) {
-        (self.ring.iter().map(|(_, event)| event.clone()).collect(), self.live.subscribe())
-    }
-
-    pub fn emit(&mut self, kind: &str, action: &str, id: &str, attributes: Value) {
-        if self.mute {
-            return;
-        }
-        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-        let event = json!({
-            "Type": kind, "Action": action, "scope": "local",
-            "Actor": { "ID": id, "Attributes": attributes },
-            "time": u64::try_from(nanos / 1_000_000_000).unwrap(), "timeNano": u64::try_from(nanos).unwrap(),
-        });
-        let line = format!("{event}\n");
-        let at = self.tick();
-        self.ring.push_back((at, line.clone()));
-        if self.ring.len() > RING {
-            self.ring.pop_front();
-        }
-        let _ = self.live.send(line);
+    /// Notes a call, and says what goes wrong with it.
+    pub fn call(&mut self, operation: &'static str, path_and_body: &str) -> Option<What> {
+        self.calls.push(operation);
+        // Every fault counts, though only one strikes.
+        let struck: Vec<What> =
+            self.faults.iter_mut().filter_map(|fault| fault.strikes(operation, path_and_body)).collect();
+        struck.into_iter().next()
     }
 
     pub fn create_container(&mut self, name: &str, labels: &[(&str, &str)]) -> String {
@@ -124,52 +118,87 @@ impl State {
         let container = Container {
             name: name.to_owned(),
             labels,
+            mode: "default".to_owned(),
             running: false,
+            paused: false,
             created,
             started: 0,
             attachments: BTreeMap::new(),
         };
         self.containers.insert(id.clone(), container);
-        self.emit("container", "create", &id, json!({ "name": name }));
+        self.events.emit("container", "create", &id, json!({ "name": name }));
         id
     }
 
-    pub fn start_container(&mut self, id: &str) {
+    pub fn named(&self, name: &str) -> Option<String> {
+        self.containers.iter().find(|(_, container)| container.name == name).map(|(id, _)| id.clone())
+    }
+
+    /// # Errors
+    /// If a network that the container was put on is gone, or has no address left.
+    pub fn start_container(&mut self, id: &str) -> Result<(), Refusal> {
+        let joined = self.try_start(id)?;
         let now = self.tick();
-        let ids: BTreeMap<String, String> =
-            self.networks.iter().map(|(id, network)| (network.name.clone(), id.clone())).collect();
         let container = self.containers.get_mut(id).unwrap();
         container.running = true;
         container.started = now;
-        let mut joined = Vec::new();
-        for (name, attachment) in &mut container.attachments {
-            attachment.network = ids.get(name).expect("a network that is gone: the start would fail").clone();
+        for (name, network) in joined {
+            let attachment = container.attachments.get_mut(&name).unwrap();
             attachment.address = format!("10.0.0.{}", now % 250);
-            joined.push(attachment.network.clone());
+            attachment.network.clone_from(&network);
+            self.events.emit("network", "connect", &network, json!({ "container": id }));
         }
-        for network in joined {
-            self.emit("network", "connect", &network, json!({ "container": id }));
+        self.events.emit("container", "start", id, json!({}));
+        Ok(())
+    }
+
+    /// On which networks the container would be if it were started.
+    pub fn try_start(&self, id: &str) -> Result<Vec<(String, String)>, Refusal> {
+        let container = &self.containers[id];
+        let mut joined = Vec::new();
+        for (name, attachment) in &container.attachments {
+            let network = match attachment.network.as_str() {
+                "" => self.resolve(name).ok_or_else(|| (404, format!("network {name} not found")))?,
+                id => id.to_owned(),
+            };
+            self.network(&network)?;
+            self.has_room(&network)?;
+            joined.push((name.clone(), network));
         }
-        self.emit("container", "start", id, json!({}));
+        Ok(joined)
     }
 
     pub fn stop_container(&mut self, id: &str) {
         let container = self.containers.get_mut(id).unwrap();
         container.running = false;
+        container.paused = false;
         container.attachments.values_mut().for_each(|attachment| attachment.address.clear());
-        self.emit("container", "die", id, json!({}));
-        self.emit("container", "stop", id, json!({}));
+        self.events.emit("container", "die", id, json!({}));
+        self.events.emit("container", "stop", id, json!({}));
+    }
+
+    pub fn pause_container(&mut self, id: &str, paused: bool) {
+        self.containers.get_mut(id).unwrap().paused = paused;
+        self.events.emit("container", if paused { "pause" } else { "unpause" }, id, json!({}));
+    }
+
+    pub fn rename_container(&mut self, id: &str, name: &str) {
+        self.containers.get_mut(id).unwrap().name = name.to_owned();
+        self.events.emit("container", "rename", id, json!({ "name": name }));
     }
 
     pub fn remove_container(&mut self, id: &str) {
         self.containers.remove(id);
-        self.emit("container", "destroy", id, json!({}));
+        self.events.emit("container", "destroy", id, json!({}));
     }
 
     pub fn create_network(&mut self, network: Network) -> Result<String, Refusal> {
-        let wanted: ipnet::Ipv4Net = network.subnet.parse().unwrap();
+        if self.unique_names && self.networks.values().any(|other| other.name == network.name) {
+            return Err((409, format!("network with name {} already exists", network.name)));
+        }
+        let wanted = network.subnet();
         let overlaps = |other: &Network| {
-            let other: ipnet::Ipv4Net = other.subnet.parse().unwrap();
+            let other = other.subnet();
             other.contains(&wanted) || wanted.contains(&other)
         };
         if self.networks.values().any(overlaps) {
@@ -179,63 +208,106 @@ impl State {
         let id = format!("{created:064x}");
         let name = network.name.clone();
         self.networks.insert(id.clone(), Network { created, ..network });
-        self.emit("network", "create", &id, json!({ "name": name, "type": "bridge" }));
+        self.events.emit("network", "create", &id, json!({ "name": name, "type": "bridge" }));
         Ok(id)
     }
 
-    /// Attaches a container; of one that is not up, the network's id is what was `told`.
-    pub fn connect(
-        &mut self,
-        network: &str,
-        container: &str,
-        aliases: Vec<String>,
-        told: &str,
-    ) -> Result<(), Refusal> {
+    /// A container that does not run is connected to whatever it is asked to be.
+    pub fn connect(&mut self, network: &str, container: &str, wish: Attachment) -> Result<(), Refusal> {
         let now = self.tick();
-        let name = self.network(network)?.name.clone();
+        let name = self.network(network).map(|network| network.name.clone());
+        let room = self.has_room(network);
         let Some(found) = self.containers.get_mut(container) else {
             return Err((404, format!("No such container: {container}")));
         };
-        if found.running && found.attachments.contains_key(&name) {
+        match found.mode.as_str() {
+            "host" => return Err((400, HOST_MODE.to_owned())),
+            "none" => return Err((400, NONE_MODE.to_owned())),
+            _ => {}
+        }
+        if !found.running {
+            // Engine 20.10 says nothing of a container that is not up (measured).
+            found.attachments.insert(name.unwrap_or_else(|_| network.to_owned()), wish);
+            return Ok(());
+        }
+        let name = name?;
+        if found.attachments.get(&name).is_some_and(|attachment| attachment.is_on(network)) {
             return Err((403, format!("endpoint with name {} already exists in network {name}", found.name)));
         }
-        let attachment = if found.running {
-            Attachment { network: network.to_owned(), aliases, address: format!("10.0.0.{}", now % 250) }
-        } else {
-            Attachment { network: told.to_owned(), aliases, ..Attachment::default() }
-        };
-        let running = found.running;
-        found.attachments.insert(name, attachment);
-        // Engine 20.10 says nothing of a container that is not up (measured).
-        if running {
-            self.emit("network", "connect", network, json!({ "container": container }));
+        if let Err(full) = room {
+            found.attachments.entry(name).or_insert(wish);
+            return Err(full);
         }
+        let (network_id, address) = (network.to_owned(), format!("10.0.0.{}", now % 250));
+        found.attachments.insert(name, Attachment { network: network_id, address, ..wish });
+        self.events.emit("network", "connect", network, json!({ "container": container }));
         Ok(())
     }
 
-    pub fn disconnect(&mut self, network: &str, container: &str) -> Result<(), Refusal> {
-        let name = self.network(network)?.name.clone();
-        let found = self.containers.get_mut(container);
-        let Some(found) = found else { return Err((404, format!("No such container: {container}"))) };
-        if found.attachments.remove(&name).is_none() {
-            return Err((500, format!("container {container} is not connected to network {name}")));
+    /// Detaches by force.
+    pub fn disconnect(&mut self, address: &str, container: &str) -> Result<(), Refusal> {
+        let network = self.resolve(address);
+        let name = network.as_ref().map_or(address, |id| &self.networks[id].name).to_owned();
+        let Some(found) = self.containers.get_mut(container) else {
+            return Err((404, format!("endpoint {container} not found")));
+        };
+        let refusal = (500, format!("container {container} is not connected to the network {name}"));
+        match found.attachments.get(&name) {
+            Some(attachment) if found.running && network.as_ref().is_some_and(|id| !attachment.is_on(id)) => {
+                return Err(refusal);
+            }
+            Some(_) => found.attachments.remove(&name),
+            None => return Err(refusal),
+        };
+        if let Some(network) = network {
+            self.events.emit("network", "disconnect", &network, json!({ "container": container }));
         }
-        self.emit("network", "disconnect", network, json!({ "container": container }));
         Ok(())
     }
 
     pub fn remove_network(&mut self, id: &str) -> Result<(), Refusal> {
         let name = self.network(id)?.name.clone();
-        let in_use = |container: &Container| container.running && container.attachments.contains_key(&name);
-        if self.containers.values().any(in_use) {
+        if self.members(id) > 0 {
             return Err((403, format!("error while removing network: network {name} has active endpoints")));
         }
         self.networks.remove(id);
-        self.emit("network", "destroy", id, json!({ "name": name }));
+        self.events.emit("network", "destroy", id, json!({ "name": name }));
         Ok(())
     }
 
     pub fn network(&self, id: &str) -> Result<&Network, Refusal> {
         self.networks.get(id).ok_or_else(|| (404, format!("network {id} not found")))
     }
+
+    /// The network that an id or a name means.
+    fn resolve(&self, address: &str) -> Option<String> {
+        if self.networks.contains_key(address) {
+            return Some(address.to_owned());
+        }
+        let mut named = self.networks.iter().filter(|(_, network)| network.name == address);
+        match (named.next(), named.next()) {
+            (Some((id, _)), None) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    fn members(&self, network: &str) -> usize {
+        let on = |container: &&Container| {
+            container.running && container.attachments.values().any(|attachment| attachment.is_on(network))
+        };
+        self.containers.values().filter(on).count()
+    }
+
+    fn has_room(&self, id: &str) -> Result<(), Refusal> {
+        let Some(network) = self.networks.get(id) else { return Ok(()) };
+        if self.members(id) < network.capacity() {
+            return Ok(());
+        }
+        let name = &network.name;
+        Err((500, format!("no available IPv4 addresses on this network's address pools: {name} ({id})")))
+    }
 }
+
+const HOST_MODE: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
+const NONE_MODE: &str =
+    "container cannot be connected to multiple networks with one of the networks in private (none) mode";

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::engine::{Controller, FakeEngine};
-use super::state::Network;
+use super::events::Flow;
+use super::faults::{Fault, What};
+use super::state::{Attachment, Network};
 
 const LINK: (&str, &str) = ("tieline.link", "app1:80");
 
@@ -26,7 +28,7 @@ async fn a_list_finds_what_events_did_not_tell() {
     let engine = FakeEngine::start();
     let controller = Controller::start(&engine, &["--resync", "1s"]);
     controller.ready().await;
-    engine.state().mute = true;
+    engine.state().events.flow = Flow::Lost;
     engine.run("app1", &[]);
     engine.run("app2", &[LINK]);
     controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
@@ -41,12 +43,12 @@ async fn a_cut_stream_is_made_anew_at_once_and_followed_by_a_list() {
     controller.ready().await;
     {
         let mut state = engine.state();
-        state.mute = true;
+        state.events.flow = Flow::Lost;
         for (name, labels) in [("app1", &[][..]), ("app2", &[LINK][..])] {
             let id = state.create_container(name, labels);
-            state.start_container(&id);
+            state.start_container(&id).unwrap();
         }
-        state.mute = false;
+        state.events.flow = Flow::Sent;
     }
     let cut = Instant::now();
     engine.cut_events();
@@ -80,7 +82,7 @@ async fn errors_at_every_third_call_delay_but_do_not_lose() {
     for operation in
         ["container_inspect", "network_create", "network_connect", "network_disconnect", "network_remove"]
     {
-        engine.fault(operation, 500, "something is wrong", 3);
+        engine.fault(Fault::answer(operation, 500, "something is wrong").every(3));
     }
     let controller = Controller::start(&engine, &[]);
     engine.run("app1", &[]);
@@ -100,13 +102,13 @@ async fn errors_at_every_third_call_delay_but_do_not_lose() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subnet_that_the_engine_refuses_is_not_tried_again() {
     let engine = FakeEngine::start();
-    engine.fault("network_create", 403, "Pool overlaps with other one on this address space", 1);
+    engine.fault(Fault::answer("network_create", 403, "Pool overlaps with other one on this address space"));
     let controller = Controller::start(&engine, &[]);
     controller.ready().await;
     engine.run("app1", &[]);
     engine.run("app2", &[LINK]);
     controller.eventually("three subnets were tried", || engine.calls_of("network_create") >= 3).await;
-    engine.state().faults.clear();
+    engine.no_faults();
     controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
     let state = engine.state();
     assert_ne!(state.networks.values().next().unwrap().subnet, "10.213.0.0/28");
@@ -115,7 +117,7 @@ async fn a_subnet_that_the_engine_refuses_is_not_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_a_reason_and_tried_again() {
     let engine = FakeEngine::start();
-    engine.fault("network_connect", 400, "no, because of the moon", 1);
+    engine.fault(Fault::answer("network_connect", 400, "no, because of the moon"));
     let controller = Controller::start(&engine, &[]);
     controller.ready().await;
     engine.run("app1", &[]);
@@ -126,7 +128,7 @@ async fn a_refusal_is_a_reason_and_tried_again() {
     let link = controller.link("app1-80");
     assert_eq!(link["state"], "Wiring");
     assert_eq!(link["conditions"][2]["reason"], "ConnectFailed");
-    engine.state().faults.clear();
+    engine.no_faults();
     controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
     controller
         .eventually("the reason is gone", || controller.link("app1-80")["conditions"][2]["status"] == "True")
@@ -152,8 +154,9 @@ async fn of_two_networks_of_one_edge_the_one_in_use_stays() {
         let used = state.create_network(network("used", "10.213.0.16/28")).unwrap();
         for (name, labels) in [("app1", &[][..]), ("app2", &[LINK][..])] {
             let id = state.create_container(name, labels);
-            state.start_container(&id);
-            state.connect(&used, &id, vec![name.to_owned()], "").unwrap();
+            state.start_container(&id).unwrap();
+            let wish = Attachment { aliases: vec![name.to_owned()], ..Attachment::default() };
+            state.connect(&used, &id, wish).unwrap();
         }
     }
     let controller = Controller::start(&engine, &[]);
@@ -172,5 +175,135 @@ async fn a_controller_at_rest_calls_nobody() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = engine.state().calls.len();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(engine.state().calls[before..], [] as [String; 0]);
+    assert_eq!(engine.state().calls[before..], [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_at_every_third_call_of_all_delay_but_do_not_lose() {
+    let engine = FakeEngine::start();
+    engine.fault(Fault::everywhere(What::Answer(500, "something is wrong".to_owned())).every(3));
+    engine.run("app1", &[]);
+    let consumers: Vec<String> = ["a", "b", "c"].iter().map(|name| engine.run(name, &[LINK])).collect();
+    let controller = Controller::start(&engine, &[]);
+    let linked = || {
+        let wiring = engine.wiring();
+        wiring.len() == 3 && wiring.iter().all(|(_, on)| on.len() == 2 && on.contains(&"app1".to_owned()))
+    };
+    controller.eventually("all three are linked", linked).await;
+    for id in &consumers[1..] {
+        engine.state().remove_container(id);
+    }
+    controller.eventually("one is left", || engine.has_only("a", "app1")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_takes_two_seconds_for_each_call_is_waited_for() {
+    let engine = FakeEngine::start();
+    engine.fault(Fault::everywhere(What::Delay(Duration::from_secs(2))));
+    engine.run("app1", &[]);
+    engine.run("app2", &[LINK]);
+    let controller = Controller::start(&engine, &[]);
+    controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+    assert_eq!(engine.calls_of("network_create"), 1, "nothing is done twice for want of patience");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_hangs_holds_up_its_own_edge_alone() {
+    let engine = FakeEngine::start();
+    let controller = Controller::start(&engine, &[]);
+    controller.ready().await;
+    engine.run("app1", &[]);
+    let stuck = engine.run("stuck", &[]);
+    engine.fault(Fault::at("network_connect", What::Hang).about(&stuck));
+    engine.run("app3", &[("tieline.link", "stuck:80")]);
+    controller.eventually("it hangs", || engine.calls_of("network_connect") > 0).await;
+    engine.run("app2", &[LINK]);
+    let linked = |pair: [&str; 2]| engine.wiring().iter().any(|(_, on)| pair.map(str::to_owned) == on[..]);
+    controller.eventually("the others are linked", || linked(["app1", "app2"])).await;
+    assert!(!linked(["stuck", "app3"]));
+    engine.no_faults();
+    controller.eventually("so is that one", || linked(["stuck", "app3"])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_is_made_good_whichever_it_is() {
+    for operation in ["network_create", "network_connect", "network_disconnect", "network_remove"] {
+        for what in [What::DropBefore, What::DropAfter] {
+            let engine = FakeEngine::start();
+            let controller = Controller::start(&engine, &[]);
+            controller.ready().await;
+            engine.fault(Fault::at(operation, what.clone()).every(2));
+            engine.run("app1", &[]);
+            let consumers: Vec<String> = ["a", "b"].iter().map(|name| engine.run(name, &[LINK])).collect();
+            let both = || engine.wiring().len() == 2 && engine.wiring().iter().all(|(_, on)| on.len() == 2);
+            controller.eventually(&format!("{operation} {what:?}: both are linked"), both).await;
+            engine.state().remove_container(&consumers[1]);
+            let what = format!("{operation} {what:?}: one is left");
+            controller.eventually(&what, || engine.has_only("a", "app1")).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_breaks_in_an_event_or_talks_nonsense_is_made_anew() {
+    let engine = FakeEngine::start();
+    let controller = Controller::start(&engine, &[]);
+    controller.ready().await;
+    engine.state().events.flow = Flow::Lost;
+    engine.run("app1", &[]);
+    engine.run("app2", &[LINK]);
+    engine.state().events.cut_in_frame();
+    controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+    engine.run("app3", &[("tieline.link", "app1:80")]);
+    engine.state().events.send("{\"Type\": nonsense\n".to_owned());
+    controller.eventually("app3 is linked", || engine.wiring().len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_somebody_else_takes_at_the_same_moment_is_given_up() {
+    let engine = FakeEngine::start();
+    engine.state().unique_names = true;
+    let controller = Controller::start(&engine, &["--interval", "1h"]);
+    controller.ready().await;
+    // Nobody tells of it, and it takes the name alone, not the subnet.
+    let foreign = Network {
+        name: "tieline_app2_app1_10.213.0.0".to_owned(),
+        labels: Default::default(),
+        subnet: "192.168.7.0/24".to_owned(),
+        internal: false,
+        created: 0,
+    };
+    engine.state().events.flow = Flow::Lost;
+    engine.state().create_network(foreign).unwrap();
+    engine.state().events.flow = Flow::Sent;
+    engine.run("app1", &[]);
+    engine.run("app2", &[LINK]);
+    controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+    assert_eq!(engine.wiring()[0].0, "tieline_app2_app1_10.213.0.16");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_refers_to_a_network_that_went_in_the_dark_is_healed_on_no_edge_either() {
+    let engine = FakeEngine::start();
+    let consumer = {
+        let controller = Controller::start(&engine, &[]);
+        controller.ready().await;
+        engine.run("app1", &[]);
+        let consumer = engine.run("app2", &[LINK]);
+        controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+        consumer
+    };
+    {
+        // The controller is down: the provider goes, the consumer stops, and somebody tidies up.
+        let mut state = engine.state();
+        let provider = state.named("app1").unwrap();
+        state.stop_container(&consumer);
+        state.remove_container(&provider);
+        let network = state.networks.keys().next().unwrap().clone();
+        state.remove_network(&network).unwrap();
+        assert!(state.try_start(&consumer).is_err());
+    }
+    let controller = Controller::start(&engine, &[]);
+    controller.eventually("app2 can start", || engine.state().try_start(&consumer).is_ok()).await;
+    assert_eq!(engine.calls_of("network_disconnect"), 1);
 }

@@ -32,7 +32,7 @@ pub enum Refusal {
 /// An entry of a container's networks, and what an inspection does not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What an inspection shows.
+    /// What an inspection shows, but for the address.
     pub shown: Attachment,
     /// Whether a controller made it.
     pub ours: bool,
@@ -55,6 +55,13 @@ pub struct Body {
 impl Body {
     pub fn is_up(&self) -> bool {
         matches!(self.state, RunState::Running | RunState::Paused)
+    }
+
+    /// What an inspection shows of an entry: an address where the container is on the network.
+    fn shown(&self, entry: &Entry) -> Attachment {
+        let on = entry.shown.network.as_ref().is_some_and(|network| self.endpoints.contains(network));
+        let address = on.then_some(Ipv4Addr::new(10, 213, 0, 2));
+        Attachment { address, ..entry.shown.clone() }
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -284,7 +291,7 @@ impl Engine {
             created: format!("{:09}", body.created),
             started: format!("{:09}", body.started),
             mode: body.mode,
-            attachments: body.entries.iter().map(|(name, e)| (name.clone(), e.shown.clone())).collect(),
+            attachments: body.entries.iter().map(|(name, e)| (name.clone(), body.shown(e))).collect(),
         })
     }
 }
