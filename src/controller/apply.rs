@@ -159,6 +159,9 @@ impl Run<'_> {
 
     fn note(&mut self, action: &Action, error: &Error) {
         tracing::debug!(%action, %error, "the engine refused");
+        if let Action::Connect { network, .. } | Action::Disconnect { network, .. } = action {
+            self.spoiled.extend(self.id_of(network));
+        }
         let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         let retry = match error {
             // What is gone will not come back under that id; the look afterwards tells the rest.
@@ -170,9 +173,6 @@ impl Run<'_> {
         };
         if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;
-        }
-        if let Action::Connect { network, .. } | Action::Disconnect { network, .. } = action {
-            self.spoiled.extend(self.id_of(network));
         }
         if let (Action::CreateNetwork(new), Some(Conflict::SubnetTaken)) = (action, error.conflict()) {
             self.applied.refused.push(new.subnet);

@@ -49,6 +49,8 @@ pub enum Conflict {
     NotRunning,
     /// The container is paused.
     Paused,
+    /// Something that is under way, such as its removal.
+    Busy,
 }
 
 impl Error {
@@ -119,6 +121,7 @@ fn answer(status: u16, message: String) -> Error {
         return Error::Conflict { what: *what, message };
     }
     match status {
+        409 => Error::Conflict { what: Conflict::Busy, message },
         500.. if REFUSALS.iter().any(|text| message.contains(text)) => Error::Rejected(message),
         // What stands between us and the engine answers these for an engine that does not.
         502..=504 => Error::Unavailable(message),
@@ -208,5 +211,6 @@ mod tests {
         assert!(matches!(answer(500, "boom".into()), Error::Failed(_)));
         assert!(matches!(answer(503, "no upstream".into()), Error::Unavailable(_)));
         assert!(matches!(answer(400, "bad".into()), Error::Rejected(_)));
+        assert_eq!(answer(409, "x is marked for removal".into()).conflict(), Some(Conflict::Busy));
     }
 }

@@ -89,10 +89,11 @@ impl Podman {
     }
 
     fn load(&self) {
-        let save = Command::new("docker").args(["save", IMAGE]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut save = Command::new("docker").args(["save", IMAGE]).stdout(Stdio::piped()).spawn().unwrap();
         let mut load = Command::new("docker");
-        load.args(["-H", &self.host(), "load"]).stdin(save.stdout.unwrap());
+        load.args(["-H", &self.host(), "load"]).stdin(save.stdout.take().unwrap());
         ok(&mut load);
+        assert!(save.wait().unwrap().success());
     }
 
     pub fn host(&self) -> String {
