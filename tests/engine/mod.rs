@@ -14,5 +14,7 @@ mod oracle;
 mod ourselves;
 mod people;
 pub mod picture;
+mod refusals;
 pub mod stage;
+mod subnets;
 mod wiring;

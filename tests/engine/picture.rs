@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::engine::stage::{IMAGE, PATIENCE, Stage};
+use super::stage::{IMAGE, PATIENCE, Stage};
 
 /// A foreign network and a foreign container, and how they were.
 pub struct Foreign<'a> {

@@ -110,6 +110,10 @@ impl Stage {
         format!("{}.", self.id)
     }
 
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+
     /// Leaves the pool room for one network.
     pub fn shrink_pool(&mut self) {
         self.pool = self.pool.replace("/24", "/28");

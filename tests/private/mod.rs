@@ -3,3 +3,4 @@
 mod engine;
 mod outage;
 mod stream;
+mod trouble;
