@@ -110,8 +110,9 @@ impl Stage {
         format!("{}.", self.id)
     }
 
-    pub fn pool(&self) -> &str {
-        &self.pool
+    /// Gives the controller, before it starts, a pool of which no other stage takes any.
+    pub fn set_pool(&mut self, pool: &str) {
+        pool.clone_into(&mut self.pool);
     }
 
     /// Leaves the pool room for one network.

@@ -58,10 +58,12 @@ impl Drop for Route {
 
 #[test]
 fn subnets_that_others_have_are_theirs() {
-    let stage = Stage::new();
+    let mut stage = Stage::dark(&[]);
+    let net = format!("10.198.{}", std::process::id() % 256);
+    let at = |host: u8, length: u8| format!("{net}.{host}/{length}");
+    stage.set_pool(&at(0, 24));
+    stage.start_controller();
     let foreign = Foreign::new(&stage);
-    // The pool is a /24.
-    let at = |host: u8, length: u8| format!("{}{host}/{length}", stage.pool().strip_suffix("0/24").unwrap());
     let before = ByHand::new(&stage, &stage.name("before"), &at(0, 28));
     let _route = Route::new(&at(16, 28));
     link(&stage, 1);
