@@ -38,6 +38,8 @@ const BATCH: usize = 256;
 /// How many times as long as it took to publish the state nothing is published again, so that with
 /// many links most of the time is left for their changes.
 const PUBLISHING_RESTS: u32 = 4;
+/// While the engine is away, how far apart lines are that tell of new ways in which it fails.
+const LOSS_SPACING: Duration = Duration::from_secs(10);
 
 /// What the controller is given.
 pub struct Options {
@@ -83,6 +85,7 @@ pub async fn run(
         reconciles,
         live: false,
         lost: Readiness::default(),
+        loss_told: None,
         listed_once: false,
         paths: Paths::default(),
         report: Report::default(),
@@ -132,6 +135,8 @@ struct Controller {
     live: bool,
     /// Why it is not.
     lost: Readiness,
+    /// When that was last told.
+    loss_told: Option<Instant>,
     listed_once: bool,
     paths: Paths,
     report: Report,
@@ -199,11 +204,13 @@ impl Controller {
         if reason.is_harmless() {
             return;
         }
-        self.live = false;
+        let was_live = std::mem::replace(&mut self.live, false);
         let error = labels::message(&error);
         let lost = Readiness::NotReady(format!("the engine at {} is lost: {error}", self.docker.host()));
-        // Every attempt fails, and one line tells that.
-        if self.lost != lost {
+        // Every attempt fails, and one line tells that; another one only where it fails in a new way.
+        let told_lately = self.loss_told.is_some_and(|at| at.elapsed() < LOSS_SPACING);
+        if was_live || (self.lost != lost && !told_lately) {
+            self.loss_told = Some(Instant::now());
             tracing::warn!(engine = self.docker.host(), reason = reason.as_str(), %error, "lost the engine, trying again");
         }
         self.lost = lost;

@@ -179,7 +179,6 @@ impl Watch {
     async fn try_session(&mut self) -> Result<std::convert::Infallible, Ended> {
         let began = Instant::now();
         let (mut stream, mut audit) = self.subscribe()?;
-        let mut audits = true;
         let mut looks = Looks::new(self.docker.clone());
         let mut list = OptionFuture::from(Some(Box::pin(listing::list(self.docker.clone()))));
         let mut listing = true;
@@ -190,7 +189,7 @@ impl Watch {
                 // The stream is polled first, and so is subscribed before the list is asked for.
                 biased;
                 event = stream.next() => {
-                    quiet.as_mut().reset(soon(if audits { QUIET } else { QUIET_BLIND }));
+                    quiet.as_mut().reset(soon(if audit.is_blind() { QUIET_BLIND } else { QUIET }));
                     match event {
                         Some(Ok(event)) => {
                             audit.hear(&event);
@@ -220,17 +219,18 @@ impl Watch {
                     listing = true;
                     None
                 }
-                finding = audit.next(&self.clock), if audits && !listing => match finding {
+                finding = audit.next(&self.clock), if !listing && !audit.is_blind() => match finding {
                     Finding::Missed(events) => {
                         Some((Loss::Silent, format!("{events} events of the engine did not come")))
                     }
                     Finding::Unanswered(error) => {
                         tracing::debug!(%error, "the engine does not say what it told");
                         self.ping().await.map_err(lost(Loss::Error))?;
-                        // Its clock may have been set, or it may never answer this.
+                        // Its clock may have been set.
                         self.clock = Clock::default();
-                        audits = false;
-                        quiet.as_mut().reset(soon(QUIET_BLIND));
+                        if audit.is_blind() {
+                            quiet.as_mut().reset(soon(QUIET_BLIND));
+                        }
                         None
                     }
                 },
@@ -243,7 +243,6 @@ impl Watch {
                 tracing::debug!(reason = reason.as_str(), error, "the event stream is made anew");
                 self.signals.send(Signal::Lost { reason, error }).await?;
                 (stream, audit) = self.subscribe()?;
-                audits = true;
                 list = Some(Box::pin(listing::list(self.docker.clone()))).into();
                 listing = true;
                 quiet.as_mut().reset(soon(QUIET));

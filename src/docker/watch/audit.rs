@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How far one audit goes back into the last one's time: an event that had its time already may have
 /// been put into the engine's ring only then.
 const OVERLAP: Duration = Duration::from_secs(1);
+/// After so many audits in a row without an answer there are no more of them: the engine's clock may
+/// have been set back, or something between us and it waits for the end of what does not end.
+const MAX_UNANSWERED: u32 = 3;
 /// How many events of the stream are remembered. The engine's ring holds 256.
 const REMEMBERED: usize = 1024;
 
@@ -43,6 +46,8 @@ pub(super) struct Audit {
     /// From when on events have not been compared yet.
     from: i64,
     told: VecDeque<Mark>,
+    /// How many audits in a row had no answer.
+    unanswered: u32,
     stage: Stage,
 }
 
@@ -64,7 +69,7 @@ struct Mark {
 impl Audit {
     /// The audits of a stream that begins at `from` by the engine's clock.
     pub(super) fn new(docker: Docker, from: i64) -> Self {
-        Self { docker, from, told: VecDeque::new(), stage: rest() }
+        Self { docker, from, told: VecDeque::new(), unanswered: 0, stage: rest() }
     }
 
     /// Takes note of an event of the stream.
@@ -73,6 +78,11 @@ impl Audit {
             self.told.pop_front();
         }
         self.told.push_back(mark(message));
+    }
+
+    /// Whether the engine does not answer audits.
+    pub(super) fn is_blind(&self) -> bool {
+        self.unanswered >= MAX_UNANSWERED
     }
 
     /// Audits until one finds something. Cancel safe.
@@ -89,16 +99,20 @@ impl Audit {
                     let (until, answer) = (*until, answer.await);
                     match answer {
                         Err(error) => {
+                            self.unanswered += 1;
                             self.stage = rest();
                             return Finding::Unanswered(error);
                         }
-                        Ok(events) => match self.untold(events) {
-                            missing if missing.is_empty() => self.settle(until),
-                            missing => {
-                                let grace = Box::pin(sleep(GRACE));
-                                self.stage = Stage::Doubting { until, missing, grace };
+                        Ok(events) => {
+                            self.unanswered = 0;
+                            match self.untold(events) {
+                                missing if missing.is_empty() => self.settle(until),
+                                missing => {
+                                    let grace = Box::pin(sleep(GRACE));
+                                    self.stage = Stage::Doubting { until, missing, grace };
+                                }
                             }
-                        },
+                        }
                     }
                 }
                 Stage::Doubting { until, missing, grace } => {
