@@ -119,7 +119,7 @@ impl Loss {
 /// restart of this process's container can find the new one.
 pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) -> Result<(), Error> {
     let mut watch = Watch { docker, resync, signals, clock: Clock::default(), listed: None };
-    let mut away = None::<Instant>;
+    let mut away = None::<tokio::time::Instant>;
     let mut budget = Budget::default();
     loop {
         watch.listed = None;
@@ -127,14 +127,14 @@ pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Sign
         if watch.listed.is_some() {
             away = None;
         }
-        let outage = away.get_or_insert_with(Instant::now).elapsed();
+        let outage = away.get_or_insert_with(tokio::time::Instant::now).elapsed();
         if outage > MAX_OUTAGE && watch.docker.is_mounted_file() {
             return Err(stays_dead(&watch.docker, &error));
         }
         if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
             return Ok(());
         }
-        pause::wait(&watch.docker, budget.pause(watch.listed, Instant::now())).await;
+        pause::wait(&watch.docker, budget.pause(watch.listed, tokio::time::Instant::now())).await;
     }
 }
 
@@ -294,4 +294,33 @@ fn lost(reason: Loss) -> impl Fn(Error) -> Ended {
 
 fn soon(delay: Duration) -> tokio::time::Instant {
     tokio::time::Instant::now() + delay
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Follows an engine that is never there, for an hour.
+    async fn follow_nobody(host: &str) -> Option<Result<(), Error>> {
+        let (sender, _receiver) = mpsc::channel(1024);
+        let docker = Docker::new(host, Arc::new(|_| ()));
+        let following = follow(docker, Duration::from_secs(300), sender);
+        tokio::time::timeout(Duration::from_secs(3600), following).await.ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_is_away_is_awaited_for_ever() {
+        assert!(follow_nobody("unix:///nowhere/docker.sock").await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_file_that_was_mounted_by_itself_is_given_up() {
+        // A mount that is no socket, as is one of which the engine made a new one.
+        let start = tokio::time::Instant::now();
+        let error = follow_nobody("unix:///proc").await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("mount the folder"), "{error}");
+        assert!((MAX_OUTAGE..MAX_OUTAGE * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
 }

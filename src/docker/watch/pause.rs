@@ -3,7 +3,9 @@
 //! A stream that was cut is made anew at once: most often the engine is there. What bounds a loop of
 //! cuts is the cost of the list that each new stream begins with.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use super::super::Docker;
 
@@ -44,11 +46,11 @@ impl Budget {
 /// Waits for `pause` or, where the engine is away, until it takes connections again.
 pub(super) async fn wait(docker: &Docker, pause: Duration) {
     if docker.is_listening().await {
-        return tokio::time::sleep(pause).await;
+        return sleep(pause).await;
     }
     let end = Instant::now() + MAX_ABSENCE;
     while Instant::now() < end && !docker.is_listening().await {
-        tokio::time::sleep(KNOCK).await;
+        sleep(KNOCK).await;
     }
 }
 
