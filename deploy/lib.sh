@@ -122,11 +122,13 @@ engine() {
 	done
 }
 
-# compose ARGUMENT…: whichever Compose is there. An engine at another socket has another folder to mount.
+# compose ARGUMENT…: whichever Compose is there. An engine at another socket has another folder to mount,
+# and perhaps another group.
 compose() {
 	case ${DOCKER_HOST:-} in
 	unix://*/docker.sock) export DOCKER_RUN_DIR=${DOCKER_RUN_DIR:-$(dirname "${DOCKER_HOST#unix://}")} ;;
 	esac
+	export DOCKER_GID=${DOCKER_GID:-$(stat -Lc %g "${DOCKER_RUN_DIR:-/var/run}/docker.sock")}
 	if docker compose version >/dev/null 2>&1; then
 		docker compose "$@"
 	else

@@ -29,7 +29,7 @@ use crate::snapshot::{Readiness, Snapshot};
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Clients that may follow the events at once; others are told to come again.
-const FOLLOWERS: usize = 32;
+const MAX_FOLLOWERS: usize = 32;
 
 #[derive(Clone)]
 struct Shared {
@@ -59,7 +59,7 @@ pub async fn serve(
     let shared = Shared {
         snapshots,
         metrics: Arc::clone(&metrics),
-        followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         shutdown: shutdown.clone(),
     };
     let app = Router::new()

@@ -30,10 +30,7 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
         created: response.created.unwrap_or_default(),
         started: state.started_at.unwrap_or_default(),
         mode,
-        attachments: networks
-            .into_iter()
-            .map(|(name, endpoint)| (name.clone(), attachment(&name, endpoint)))
-            .collect(),
+        attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
     }
 }
 
@@ -83,12 +80,11 @@ fn network_mode(mode: &str) -> NetworkMode {
     }
 }
 
-/// Engine 20.10 gives an empty string for what it does not know yet, and Podman 4.3 a network's name for
-/// its id.
-fn attachment(name: &str, endpoint: EndpointSettings) -> Attachment {
+/// Engine 20.10 gives an empty string for what it does not know yet.
+fn attachment(endpoint: EndpointSettings) -> Attachment {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     Attachment {
-        network: filled(endpoint.network_id).filter(|id| id != name).map(NetworkId),
+        network: filled(endpoint.network_id).map(NetworkId),
         aliases: endpoint.aliases.unwrap_or_default().into_iter().collect(),
         options: labels(endpoint.driver_opts),
         address: filled(endpoint.ip_address).and_then(|address| address.parse().ok()),

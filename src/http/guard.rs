@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem;
 
 /// How many bytes of body a request may announce. No route reads one.
-const BODY_LIMIT: u64 = 1 << 10;
+const MAX_BODY: u64 = 1 << 10;
 
 /// Nothing of ours runs in a browser, loads from elsewhere or belongs into a frame.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -48,7 +48,7 @@ impl Audience {
             return Some(([(header::ALLOW, "GET, HEAD")], refusal).into_response());
         }
         // What is sent in chunks has no announced size.
-        if request.body().size_hint().upper().is_none_or(|size| size > BODY_LIMIT) {
+        if request.body().size_hint().upper().is_none_or(|size| size > MAX_BODY) {
             return Some(problem(StatusCode::PAYLOAD_TOO_LARGE, "a request here needs no body"));
         }
         if matches!(self, Self::Loopback) && !names_this_machine(request.headers()) {

@@ -22,11 +22,11 @@ use super::patient::Patient;
 use crate::metrics::{HttpRefusal, Metrics};
 
 /// Connections at once. One more takes the place of the oldest that follows nothing.
-pub const CONNECTIONS: usize = 128;
+const MAX_CONNECTIONS: usize = 128;
 /// How long a request's head may be, in bytes.
-const HEAD_LIMIT: usize = 16 << 10;
+const MAX_HEAD: usize = 16 << 10;
 /// How many headers a request may have.
-const HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 /// How long a head may take from the connection's start, or from the answer before it: a client that
 /// sends it drop by drop is cut off, and one that keeps its connection for later as well.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,7 +99,7 @@ async fn converse(
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    server.max_buf_size(HEAD_LIMIT).max_headers(HEADERS);
+    server.max_buf_size(MAX_HEAD).max_headers(MAX_HEADERS);
     let io = TokioIo::new(Patient::new(stream, STALL, metrics));
     let mut served = std::pin::pin!(server.serve_connection(io, service));
     let ended = tokio::select! {
@@ -133,7 +133,7 @@ impl Open {
     fn add(&mut self) -> Connection {
         self.connections.retain(|connection| !connection.evicted.is_cancelled());
         let mut others = self.connections.iter().filter(|c| !c.follows.load(Ordering::Relaxed));
-        if others.clone().count() >= CONNECTIONS
+        if others.clone().count() >= MAX_CONNECTIONS
             && let Some(oldest) = others.next()
         {
             oldest.evicted.cancel();

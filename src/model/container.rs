@@ -166,10 +166,16 @@ pub fn is_host_name(name: &str) -> bool {
 impl Attachment {
     /// Whether this attachment, which the container has under `name`, is one to `network`.
     pub fn leads_to(&self, name: &str, network: &Network) -> bool {
-        match &self.network {
+        match self.network_id(name) {
             Some(id) => *id == network.id,
             None => name == network.name,
         }
+    }
+
+    /// The id of the network of this attachment, which the container has under `name`, where the engine
+    /// tells it. Podman 4.3 tells the name in its place.
+    pub fn network_id(&self, name: &str) -> Option<&NetworkId> {
+        self.network.as_ref().filter(|id| id.0 != name)
     }
 }
 

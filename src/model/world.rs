@@ -168,7 +168,7 @@ impl World {
     /// Whether the engine would find the network of an attachment, which its container has under
     /// `name`. By name it finds none where several have it.
     pub fn leads_somewhere(&self, name: &str, attachment: &Attachment) -> bool {
-        match &attachment.network {
+        match attachment.network_id(name) {
             Some(id) => self.networks.contains_key(id),
             None => self.named(name) == 1,
         }
