@@ -2,5 +2,6 @@
 //! needs, and as a user who may nothing but use the engine's socket.
 
 mod allowlist;
+mod compose;
 mod filtered;
 mod user;

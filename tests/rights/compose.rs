@@ -1,0 +1,46 @@
+//! The compose files in `deploy/`, as Compose reads them.
+
+use std::process::{Command, Output};
+
+fn config(files: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new("docker-compose");
+    for file in files {
+        command.arg("-f").arg(format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR")));
+    }
+    command.env_remove("DOCKER_GID").env_remove("PROXY_IMAGE").envs(variables.iter().copied());
+    command
+        .args(["-p", "tieline", "config"])
+        .output()
+        .unwrap_or_else(|error| panic!("docker-compose: {error}"))
+}
+
+fn service(config: &Output, name: &str) -> String {
+    let text = String::from_utf8_lossy(&config.stdout).into_owned();
+    assert!(config.status.success(), "{}", String::from_utf8_lossy(&config.stderr));
+    let begin = text.find(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no {name} in {text}"));
+    let lines = text[begin + 1..].lines().skip(1);
+    lines.take_while(|line| line.starts_with("   ")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_controller_is_an_ordinary_user_with_the_socket_s_group() {
+    let read = config(&["compose.yml"], &[("DOCKER_GID", "4711")]);
+    let controller = service(&read, "tieline");
+    assert!(controller.contains("user: 65532:65532") && controller.contains("4711"), "{controller}");
+    let refused = config(&["compose.yml"], &[]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("stat -Lc %g /var/run/docker.sock"), "{told}");
+}
+
+#[test]
+fn behind_the_proxy_the_controller_has_no_way_to_the_engine_s_own_socket() {
+    let variables = [("DOCKER_GID", "4711"), ("PROXY_IMAGE", "socket-proxy")];
+    let read = config(&["compose.yml", "compose.proxy.yml"], &variables);
+    let (controller, proxy) = (service(&read, "tieline"), service(&read, "proxy"));
+    assert!(controller.contains("filtered") && !controller.contains("engine"), "{controller}");
+    assert!(proxy.contains("engine") && proxy.contains("network_mode: none"), "{proxy}");
+    for line in tieline::docker::operation::allowlist().lines() {
+        let (variable, pattern) = line.split_once('=').unwrap();
+        assert!(proxy.contains(&format!("{variable}: ")) && proxy.contains(pattern), "{variable} in {proxy}");
+    }
+}
