@@ -128,7 +128,8 @@ compose() {
 	case ${DOCKER_HOST:-} in
 	unix://*/docker.sock) export DOCKER_RUN_DIR=${DOCKER_RUN_DIR:-$(dirname "${DOCKER_HOST#unix://}")} ;;
 	esac
-	export DOCKER_GID=${DOCKER_GID:-$(stat -Lc %g "${DOCKER_RUN_DIR:-/var/run}/docker.sock")}
+	# Where the engine is elsewhere, the controller says which group it needs.
+	export DOCKER_GID=${DOCKER_GID:-$(stat -Lc %g "${DOCKER_RUN_DIR:-/var/run}/docker.sock" 2>/dev/null || echo 0)}
 	if docker compose version >/dev/null 2>&1; then
 		docker compose "$@"
 	else
