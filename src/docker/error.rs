@@ -114,7 +114,8 @@ pub(super) fn is_permission_denied(error: &Bollard) -> bool {
 }
 
 fn answer(status: u16, message: String) -> Error {
-    if status == 404 {
+    // Who is on its way out is as good as gone; the engine says so with status 500.
+    if status == 404 || message.contains("is marked for removal") {
         return Error::NotFound(message);
     }
     if let Some((_, what)) = CONFLICTS.iter().find(|(text, _)| message.contains(text)) {
@@ -167,6 +168,9 @@ mod tests {
             Some(Conflict::Paused)
         );
         assert_eq!(conflict(409, "network with name x already exists"), Some(Conflict::NameTaken));
+        let leaving =
+            "Container 1 is marked for removal and cannot be connected or disconnected to the network";
+        assert!(matches!(answer(500, leaving.to_owned()), Error::NotFound(_)));
         let full = "no available IPv4 addresses on this network's address pools: x (id)";
         assert_eq!(conflict(500, full), Some(Conflict::SubnetFull));
     }

@@ -5,7 +5,6 @@
 //! `PROJECT/SERVICE:PORT`, `link.NAME.handshake`, and `topology`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -108,11 +107,11 @@ impl Sight {
         let mut ids = BTreeSet::new();
         for filter in filters {
             let listed =
-                stdout(Command::new("docker").args(["ps", "-aq", "--no-trunc", "--filter", &filter]));
+                stdout(stage.docker_command().args(["ps", "-aq", "--no-trunc", "--filter", &filter]));
             ids.extend(listed.lines().map(str::to_owned));
         }
         // One may go between the two calls; the others are still told of.
-        let told = stdout(Command::new("docker").arg("inspect").args(&ids));
+        let told = stdout(stage.docker_command().arg("inspect").args(&ids));
         let told: Vec<Value> = if ids.is_empty() { Vec::new() } else { serde_json::from_str(&told).unwrap() };
         let containers: Vec<Container> = told.iter().map(read_container).collect();
         let existing = stage.docker(&["network", "ls", "-q", "--no-trunc"]);

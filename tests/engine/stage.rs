@@ -239,7 +239,7 @@ impl Stage {
         ok(self.docker_command().args(args))
     }
 
-    fn docker_command(&self) -> Command {
+    pub fn docker_command(&self) -> Command {
         self.towards_engine(Command::new("docker"))
     }
 
@@ -269,11 +269,12 @@ impl Stage {
     pub fn networks(&self) -> Vec<Value> {
         let filter = format!("label=tieline.managed-by={}", self.instance);
         let ids = self.docker(&["network", "ls", "-q", "--no-trunc", "--filter", &filter]);
-        ids.lines()
-            // One may go between the two calls.
-            .filter_map(|id| self.docker_command().args(["network", "inspect", id]).output().ok())
-            .filter_map(|output| serde_json::from_slice::<Value>(&output.stdout).ok()?.get(0).cloned())
-            .collect()
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        // One may go between the two calls; the others are still told of.
+        let told = stdout(self.docker_command().args(["network", "inspect"]).args(ids.lines()));
+        serde_json::from_str(&told).unwrap()
     }
 
     /// The link networks that a container is attached to.
