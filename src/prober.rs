@@ -3,7 +3,7 @@
 
 pub mod exec;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -153,6 +153,8 @@ struct Scheduler<P> {
     queue: Queue<PathKey>,
     running: JoinSet<Attempt>,
     under_way: HashMap<Id, (PathKey, Job)>,
+    /// Those under way whose path was not there all the time: that it failed tells nothing.
+    interrupted: HashSet<Id>,
     /// Provider ports that handshakes are using.
     turns: HashMap<Turn, InUse>,
     /// How many handshakes in a row were not good.
@@ -169,6 +171,7 @@ impl<P: Prober> Scheduler<P> {
             queue: Queue::default(),
             running: JoinSet::new(),
             under_way: HashMap::new(),
+            interrupted: HashSet::new(),
             turns: HashMap::new(),
             bad: HashMap::new(),
         }
@@ -190,6 +193,8 @@ impl<P: Prober> Scheduler<P> {
             self.bad.remove(path);
             self.queue.add(path.clone());
         }
+        let interrupted = self.under_way.iter().filter(|(_, (path, job))| jobs.get(path) != Some(job));
+        self.interrupted.extend(interrupted.map(|(id, _)| *id));
         self.jobs = jobs;
     }
 
@@ -242,6 +247,12 @@ impl<P: Prober> Scheduler<P> {
         let Some((path, job)) = self.under_way.remove(&id) else { return };
         self.leave_turn(&job.request);
         self.queue.done(&path);
+        // An end that was paused or stopped for a moment looks like a path that is broken.
+        let interrupted = self.interrupted.remove(&id);
+        if interrupted && attempt.as_ref().is_some_and(|attempt| matches!(attempt.verdict, Verdict::Fail(_)))
+        {
+            return;
+        }
         self.schedule_next(&path, &job, attempt.as_ref());
         if let Some(attempt) = attempt {
             self.count(&attempt);

@@ -218,3 +218,18 @@ async fn exchanges_on_one_port_take_turns() {
     assert_eq!(stand.prober.most_at_once.load(Ordering::SeqCst), 1);
     assert!(stand.start.elapsed() < Duration::from_secs(4));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_across_a_pause_tells_nothing_and_is_tried_again_at_once() {
+    let slow = Scripted { takes: Duration::from_secs(3), ..Scripted::default() };
+    let mut stand = Stand::new(slow, 4);
+    *stand.prober.verdict.lock().unwrap() = Some(Verdict::Fail(FailReason::Timeout));
+    stand.set(&[path("web", Handshake::Connect)]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stand.set(&[]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stand.set(&[path("web", Handshake::Connect)]);
+    stand.finished.recv().await.unwrap();
+    assert!(stand.start.elapsed() >= Duration::from_secs(6), "the first one was told of");
+    assert!(stand.asked("web")[1] < 3.1);
+}
