@@ -360,7 +360,7 @@ fn compose_scales_recreates_and_takes_down_what_is_linked() {
     };
     let prefix = stage.prefix();
     let link = |name: &str| {
-        format!("      {prefix}link.{name}: \"db:5432\"\n      {prefix}link.{name}.handshake: \"exchange\"\n")
+        format!("      {prefix}link.{name}: \"db:5432\"\n      {prefix}link.{name}.handshake: \"none\"\n")
     };
     let compose = Compose::new(&stage, &file(&link("store")));
     compose.call(&["up", "-d"]);
