@@ -120,6 +120,7 @@ fn assert_table(stage: &Stage, links: usize) {
 fn assert_api(stage: &Stage, links: &[Value]) {
     for link in links {
         let (consumer, name) = (link["consumer"].as_str().unwrap(), link["name"].as_str().unwrap());
+        assert!(consumer.is_ascii() && name.is_ascii(), "{consumer}/{name} may be wider than it counts");
         let (code, body) = get(stage, &format!("/api/v1/links/{}/{}", segment(consumer), segment(name)));
         assert_eq!(code, 200, "{consumer}/{name}: {body}");
         let found: Value = serde_json::from_str(&body).unwrap();

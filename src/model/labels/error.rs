@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::text::shown;
+use super::text::{key_name, shown};
 use super::{MAX_LABEL_BYTES, MAX_LINKS};
 use crate::model::link::Link;
 
@@ -49,7 +49,7 @@ impl Fault {
 
     /// The same mistake in a label that belongs to no link.
     pub(super) fn of_no_link(self, key: &str, label: &str, value: &str) -> LabelError {
-        self.of(&shown(key), label, value)
+        self.of(&key_name(key), label, value)
     }
 
     /// A value longer than any label that means something.

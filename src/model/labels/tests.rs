@@ -382,7 +382,7 @@ proptest! {
             let message = assess_mistake(&mistake).message;
             prop_assert!(message.starts_with("app-1") && message.contains(&shown(&error.label)), "{}", message);
             prop_assert!(message.chars().count() <= MAX_MESSAGE_CHARS + 3 && is_safe(&message), "{}", message);
-            prop_assert!(!error.link.is_empty() && is_safe(&error.link));
+            prop_assert!(!error.link.is_empty() && is_safe(&error.link) && error.link.is_ascii());
             prop_assert!(error.label.len() <= MAX_LABEL_BYTES && error.value.len() <= MAX_LABEL_BYTES);
         }
     }

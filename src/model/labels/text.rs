@@ -15,6 +15,12 @@ pub fn shown(text: &str) -> String {
     cut(text, MAX_SHOWN_CHARS)
 }
 
+/// A key as the name of what it spoils: like [`shown`], and every character one column wide in a table.
+pub(super) fn key_name(key: &str) -> String {
+    let columns = |c: char| if c.is_ascii() { String::from(c) } else { c.escape_unicode().to_string() };
+    shown(key).chars().map(columns).collect()
+}
+
 /// A whole message, like [`shown`]: it may have in it what a container or the engine said.
 pub fn message(text: &str) -> String {
     cut(text, MAX_MESSAGE_CHARS)
