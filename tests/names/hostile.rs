@@ -122,7 +122,10 @@ fn what_is_written_in_a_label_never_runs_and_reaches_no_terminal() {
             .with("link.good", &format!("[role={}]:80", commands[0]))
             .with("link.good.handshake", "exchange")
             .create(&short);
-        running.push(short);
+        // A few that run are enough; the others are read all the same.
+        if n < 4 {
+            running.push(short);
+        }
     }
     for (n, text) in texts().iter().enumerate() {
         Labels::new(&stage).everywhere(text, &target).create(&format!("text{n}"));
