@@ -215,6 +215,6 @@ mod tests {
         assert!(matches!(answer(500, "boom".into()), Error::Failed(_)));
         assert!(matches!(answer(503, "no upstream".into()), Error::Unavailable(_)));
         assert!(matches!(answer(400, "bad".into()), Error::Rejected(_)));
-        assert_eq!(answer(409, "x is marked for removal".into()).conflict(), Some(Conflict::Busy));
+        assert_eq!(answer(409, "x is being changed".into()).conflict(), Some(Conflict::Busy));
     }
 }

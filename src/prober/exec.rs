@@ -100,8 +100,8 @@ impl Trouble {
         let reason = match error {
             Error::Conflict { what: Conflict::Paused, .. } => InconclusiveReason::ContainerPaused,
             Error::NotFound(_) | Error::Conflict { .. } => InconclusiveReason::ContainerNotRunning,
-            Error::Unavailable(_) => InconclusiveReason::EngineUnavailable,
-            Error::Failed(_) | Error::Rejected(_) => InconclusiveReason::ExecFailed,
+            Error::Unavailable(_) | Error::Failed(_) => InconclusiveReason::EngineUnavailable,
+            Error::Rejected(_) => InconclusiveReason::ExecFailed,
         };
         Self::new(reason, format!("{}: {}", side.name, excerpt(text.as_bytes())))
     }

@@ -32,7 +32,7 @@ const fn refusal(path: &'static str, status: u16, text: &'static str, reason: &'
 
 /// What keeps the network of a new link from being made.
 const AT_CREATE: [Refusal; 5] = [
-    refusal("/networks/create", 500, "iptables failed", "EngineUnavailable"),
+    refusal("/networks/create", 500, "iptables failed", "NetworkCreateFailed"),
     refusal("/networks/create", 403, OVERLAP, "PoolExhausted"),
     refusal("/networks/create", 403, "not by this proxy", "NetworkCreateFailed"),
     refusal("/networks/create", 404, "plugin \"bridge\" not found", "NetworkCreateFailed"),
@@ -42,12 +42,12 @@ const AT_CREATE: [Refusal; 5] = [
 /// What keeps containers from joining it.
 const AT_CONNECT: [Refusal; 7] = [
     refusal("/connect", 500, FULL, "ConnectFailed"),
-    refusal("/connect", 500, "failed to set up the sandbox", "EngineUnavailable"),
+    refusal("/connect", 500, "failed to set up the sandbox", "ConnectFailed"),
     refusal("/connect", 403, "not by this proxy", "ConnectFailed"),
     refusal("/connect", 404, "network x not found", "ConnectFailed"),
     refusal("/connect", 404, "No such container: x", "ConnectFailed"),
     refusal("/connect", 409, "container is marked for removal", "ConnectFailed"),
-    refusal("/connect", 403, "endpoint with name x already exists in network y", "InProgress"),
+    refusal("/connect", 403, "endpoint with name x already exists in network y", "ConnectFailed"),
 ];
 
 /// What keeps a network from going, once nothing declares it.

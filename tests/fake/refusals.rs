@@ -67,7 +67,7 @@ const PROVING: [Refusal; 6] = [
     ("exec_create", 409, "Container x is not running", "ContainerNotRunning", "not running"),
     ("exec_create", 404, "No such container: x", "ContainerNotRunning", "No such container"),
     ("exec_create", 403, "exec is not allowed here", "ExecFailed", "not allowed"),
-    ("exec_create", 500, "something is wrong", "ExecFailed", "something is wrong"),
+    ("exec_create", 500, "something is wrong", "EngineUnavailable", "something is wrong"),
     ("exec_create", 503, "no upstream", "EngineUnavailable", "no upstream"),
 ];
 
