@@ -57,7 +57,7 @@ fn check(history: &History) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(property(2000, SEEDS))]
+    #![proptest_config(property(1500, SEEDS))]
 
     #[test]
     fn whatever_happened_the_engine_comes_to_hold_what_the_labels_mean(history in history(STEPS)) {

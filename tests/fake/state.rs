@@ -217,6 +217,7 @@ impl State {
         let now = self.tick();
         let name = self.network(network).map(|network| network.name.clone());
         let room = self.has_room(network);
+        let kept = name.as_ref().is_ok_and(|name| self.leads_somewhere(container, name));
         let Some(found) = self.containers.get_mut(container) else {
             return Err((404, format!("No such container: {container}")));
         };
@@ -226,8 +227,12 @@ impl State {
             _ => {}
         }
         if !found.running {
-            // Engine 20.10 says nothing of a container that is not up (measured).
-            found.attachments.insert(name.unwrap_or_else(|_| network.to_owned()), wish);
+            // Engine 20.10 says nothing of a container that is not up, and leaves an attachment as it is
+            // that leads somewhere (measured).
+            let key = name.unwrap_or_else(|_| network.to_owned());
+            if !kept {
+                found.attachments.insert(key, wish);
+            }
             return Ok(());
         }
         let name = name?;
@@ -289,6 +294,15 @@ impl State {
             (Some((id, _)), None) => Some(id.clone()),
             _ => None,
         }
+    }
+
+    /// Whether the container has an attachment under this name, to a network that exists.
+    fn leads_somewhere(&self, container: &str, name: &str) -> bool {
+        let attachment = self.containers.get(container).and_then(|found| found.attachments.get(name));
+        attachment.is_some_and(|attachment| match attachment.network.as_str() {
+            "" => self.resolve(name).is_some(),
+            id => self.networks.contains_key(id),
+        })
     }
 
     fn members(&self, network: &str) -> usize {

@@ -183,6 +183,15 @@ impl Engine {
         }
     }
 
+    /// Whether the container has an entry of this name, for a network that exists.
+    fn leads_somewhere(&self, container: &ContainerId, name: &str) -> bool {
+        let entry = self.containers.get(container).and_then(|body| body.entries.get(name));
+        entry.is_some_and(|entry| match &entry.shown.network {
+            Some(id) => self.networks.contains_key(id),
+            None => self.resolve(name).is_ok_and(|found| found.is_some()),
+        })
+    }
+
     pub fn is_full(&self, id: &NetworkId) -> bool {
         let Some(network) = self.networks.get(id) else { return false };
         let capacity = network.subnets.iter().map(|net| subnet::capacity(*net)).max().unwrap_or(0);
@@ -225,6 +234,7 @@ impl Engine {
         ours: bool,
     ) -> Result<(), Refusal> {
         let (found, full) = (self.networks.get(network).cloned(), self.is_full(network));
+        let kept = found.as_ref().is_some_and(|network| self.leads_somewhere(container, &network.name));
         let body = self.containers.get_mut(container).ok_or(Refusal::NoSuchContainer)?;
         if matches!(body.mode, NetworkMode::Host | NetworkMode::None) {
             return Err(Refusal::Mode);
@@ -233,8 +243,11 @@ impl Engine {
             if body.is_leaving() {
                 return Err(Refusal::Leaving);
             }
+            // What leads somewhere stays as it is.
             let name = found.map_or_else(|| network.0.clone(), |network| network.name);
-            body.entries.insert(name, Entry { shown, ours });
+            if !kept {
+                body.entries.insert(name, Entry { shown, ours });
+            }
             return Ok(());
         }
         let found = found.ok_or(Refusal::NoSuchNetwork)?;
