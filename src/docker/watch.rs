@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bollard::models::EventMessage;
 use futures_util::StreamExt;
-use futures_util::future::OptionFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::sync::mpsc;
 
 use super::{Docker, Error, EventStream};
@@ -40,6 +40,11 @@ const QUIET: Duration = Duration::from_secs(240);
 const QUIET_BLIND: Duration = Duration::from_secs(60);
 /// How long the answer to a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a session that ended young, so long the next one's stream has time to be refused before a list
+/// is spent on it: while it is not, it does not tell that it was taken.
+const HEAD_START: Duration = Duration::from_millis(30);
+/// A session that ended earlier ended young.
+const YOUNG: Duration = Duration::from_secs(1);
 /// After so long without an engine at a socket file that was mounted by itself, the watch ends.
 const MAX_OUTAGE: Duration = Duration::from_secs(180);
 
@@ -118,12 +123,15 @@ impl Loss {
 /// If the engine has been away for minutes at a socket file that was mounted by itself: only a
 /// restart of this process's container can find the new one.
 pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) -> Result<(), Error> {
-    let mut watch = Watch { docker, resync, signals, clock: Clock::default(), listed: None };
+    let mut watch =
+        Watch { docker, resync, signals, clock: Clock::default(), listed: None, head_start: Duration::ZERO };
     let mut away = None::<tokio::time::Instant>;
     let mut budget = Budget::default();
     loop {
         watch.listed = None;
+        let began = Instant::now();
         let Ended::Lost(reason, error) = watch.session().await else { return Ok(()) };
+        watch.head_start = if began.elapsed() < YOUNG { HEAD_START } else { Duration::ZERO };
         if watch.listed.is_some() {
             away = None;
         }
@@ -165,6 +173,8 @@ struct Watch {
     clock: Clock,
     /// How long the first list of this session took.
     listed: Option<Duration>,
+    /// How long the first list of the next session waits.
+    head_start: Duration,
 }
 
 impl Watch {
@@ -177,10 +187,10 @@ impl Watch {
     }
 
     async fn try_session(&mut self) -> Result<std::convert::Infallible, Ended> {
-        let began = Instant::now();
         let (mut stream, mut audit) = self.subscribe()?;
         let mut looks = Looks::new(self.docker.clone());
-        let mut list = OptionFuture::from(Some(Box::pin(listing::list(self.docker.clone()))));
+        let began = Instant::now() + self.head_start;
+        let mut list = OptionFuture::from(Some(self.list(self.head_start)));
         let mut listing = true;
         let mut resync = tokio::time::interval(self.resync);
         let mut quiet = Box::pin(tokio::time::sleep(QUIET));
@@ -215,7 +225,7 @@ impl Watch {
                     None
                 }
                 _ = resync.tick(), if !listing => {
-                    list = Some(Box::pin(listing::list(self.docker.clone()))).into();
+                    list = Some(self.list(Duration::ZERO)).into();
                     listing = true;
                     None
                 }
@@ -243,7 +253,7 @@ impl Watch {
                 tracing::debug!(reason = reason.as_str(), error, "the event stream is made anew");
                 self.signals.send(Signal::Lost { reason, error }).await?;
                 (stream, audit) = self.subscribe()?;
-                list = Some(Box::pin(listing::list(self.docker.clone()))).into();
+                list = Some(self.list(Duration::ZERO)).into();
                 listing = true;
                 quiet.as_mut().reset(soon(QUIET));
             }
@@ -255,6 +265,16 @@ impl Watch {
         let since = self.clock.now();
         let stream = self.docker.events(since, &FILTERS).map_err(lost(Loss::Error))?;
         Ok((stream, Audit::new(self.docker.clone(), since)))
+    }
+
+    fn list(&self, after: Duration) -> BoxFuture<'static, Result<Listing, Error>> {
+        let docker = self.docker.clone();
+        Box::pin(async move {
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            listing::list(docker).await
+        })
     }
 
     async fn ping(&self) -> Result<(), Error> {
