@@ -155,6 +155,28 @@ fn each_refusal_of_cleaning_up_passes() {
 }
 
 #[test]
+fn what_was_done_and_not_answered_is_not_done_twice() {
+    let proxy = Proxy::start(None);
+    let stage = stage(&proxy, &[]);
+    let foreign = Foreign::new(&stage);
+    for lost in ["/networks/create", "/connect", "/disconnect", "DELETE"] {
+        let lose = Refusal { path: lost, status: 0, text: "", reason: "" };
+        let mut left = 2;
+        proxy.judge(move |request| {
+            let loses = left > 0 && lose.meets(request);
+            left -= i32::from(loses);
+            if loses { Fate::LoseReply } else { Fate::Pass }
+        });
+        stage.create("app2", &[("link.db", &to_app1(&stage))], &["sleep", "100000"]);
+        await_wiring(&stage, &[&["app1", "app2"]]);
+        stage.eventually("the condition says so", || condition(&stage, "app2", "Wired").0 == "True");
+        stage.docker(&["rm", "-f", &stage.name("app2")]);
+        await_wiring(&stage, &[]);
+    }
+    foreign.assert_untouched();
+}
+
+#[test]
 fn an_engine_that_executes_nothing_makes_links_unknown_and_wires_on() {
     let proxy = Proxy::start(None);
     let stage = stage(&proxy, &["--interval", "1s"]);

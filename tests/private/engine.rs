@@ -14,6 +14,9 @@ use crate::engine::stage::{IMAGE, PATIENCE, ok};
 const INIT: &str =
     "ip link set lo up && mount -t tmpfs none /run && echo ready && while :; do sleep 1000 & wait; done";
 
+/// What [`Engine::bound`] takes for a machine at rest.
+const AT_REST: Duration = Duration::from_millis(150);
+
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
 pub struct Engine {
@@ -104,6 +107,17 @@ impl Engine {
     pub fn signal(&self, signal: &str) {
         let pid = fs::read_to_string(self.dir.path().join("pid")).unwrap();
         ok(self.inside().args(["kill", "-s", signal, pid.trim()]));
+    }
+
+    /// A bound on a time, as the machine is now: as it is given where a network is made as quickly as
+    /// on a machine at rest (90 ms with the `docker` command), and more where everything takes longer.
+    pub fn bound(&self, at_rest: Duration) -> Duration {
+        let start = Instant::now();
+        let name = format!("bound-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        ok(Command::new("docker").args(["-H", &self.host(), "network", "create", "--internal", &name]));
+        let took = start.elapsed();
+        ok(Command::new("docker").args(["-H", &self.host(), "network", "rm", &name]));
+        at_rest.mul_f64((took.as_secs_f64() / AT_REST.as_secs_f64()).max(1.0))
     }
 
     fn log(&self) -> String {
