@@ -47,8 +47,8 @@ fn make(stage: &Stage, n: u64, containers: u64) -> Command {
 /// `TIELINE_CHURN_SEED` make it larger, longer and another.
 #[test]
 fn containers_that_churn_end_as_their_labels_say() {
-    let containers = number("TIELINE_CHURN_CONTAINERS", 40);
-    let seconds = number("TIELINE_CHURN_SECONDS", 10);
+    let containers = number("TIELINE_CHURN_CONTAINERS", 30);
+    let seconds = number("TIELINE_CHURN_SECONDS", 8);
     let seed = number("TIELINE_CHURN_SEED", 7);
     let mut stage = Stage::dark(&["--gc-grace", "500ms"]);
     stage.widen_pool();

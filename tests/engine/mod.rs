@@ -7,6 +7,7 @@ mod compose;
 mod consent;
 mod foreign;
 mod handshakes;
+mod killed;
 mod labels;
 mod metrics;
 mod modes;
