@@ -42,6 +42,9 @@ async fn thousands_of_containers_leave_nothing_in_memory() {
             let known = || controller.get("/api/v1/links").contains(&newest);
             controller.eventually("the newest container is known", known).await;
             controller.get("/metrics");
+            if made % 500 == 0 {
+                eprintln!("{made} containers: {} kB", status(pid, "VmRSS:"));
+            }
             samples.push((start.elapsed().as_secs_f64(), status(pid, "VmRSS:") as f64));
         }
     }

@@ -278,6 +278,18 @@ fn link_holds_what_was_declared() {
 }
 
 #[test]
+fn an_expectation_is_as_large_as_people_write_them() {
+    for good in
+        [r"\w{10}", r"^HTTP/1\.[01] 200 ", r"(?i)^\+pong\b.{0,200}$", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"]
+    {
+        assert!(expectation(good).is_ok(), "{good}");
+    }
+    for huge in [r"\w{100}", r"((a{0,60}){0,60}){0,60}", r"(\w\s){1,40}"] {
+        assert_eq!(expectation(huge).unwrap_err().problem, Problem::InvalidRegex, "{huge}");
+    }
+}
+
+#[test]
 fn other_prefix_is_read_and_shown() {
     let found = Labels::from([
         ("tieline.link".to_owned(), "app1:80".to_owned()),

@@ -14,8 +14,9 @@ pub const INTERVAL_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 /// How long one handshake may take.
 pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// Memory that one compiled regular expression may take.
-pub const MAX_REGEX_BYTES: usize = 1 << 20;
+/// Memory that one compiled regular expression may take: enough for a dozen of `\w`, and compiled in
+/// milliseconds. A container may have 64 of them, and the controller waits meanwhile.
+pub const MAX_REGEX_BYTES: usize = 512 * 1024;
 /// Longest text of a duration that is handed to the parser, which panics on some sums beyond
 /// `u64::MAX` seconds; those need more than this.
 const MAX_DURATION_BYTES: usize = 20;
