@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// Delay after the first failure of a key; it doubles up to [`MAX_BACKOFF`].
 pub const MIN_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest delay after a failure: how late one may notice that what was in the way is gone.
-pub const MAX_BACKOFF: Duration = Duration::from_secs(10);
+pub const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Keys with the time from which each is due.
 #[derive(Debug)]

@@ -24,7 +24,7 @@ use crate::queue::Queue;
 const AT_ONCE: usize = 8;
 /// Delay before something is tried again that the engine understood and refused, or that has no
 /// subnet.
-const SLOW_RETRY: Duration = Duration::from_secs(10);
+const SLOW_RETRY: Duration = Duration::from_secs(5);
 /// How many subnets that the engine would not give may be followed by the next one at once. Something
 /// that we do not see may lie across the whole pool.
 const REFUSALS_AT_ONCE: usize = 64;

@@ -67,9 +67,14 @@ fn answer<T: IntoResponse>(result: Result<T, Refusal>) -> Response {
     }
 }
 
-/// Sends what the ring holds, then what comes, until the streams are cut.
-async fn events(Shared(api): Shared<Api>) -> Response {
-    let (past, live) = api.lock().unwrap().events.subscribe();
+/// Sends what the ring holds of the time that is asked for and, unless that has an end, what comes,
+/// until the streams are cut.
+async fn events(Shared(api): Shared<Api>, uri: Uri) -> Response {
+    let (since, until) = (time(&uri, "since").unwrap_or(0), time(&uri, "until"));
+    let (past, live) = api.lock().unwrap().events.subscribe(since, until.unwrap_or(u64::MAX));
+    if until.is_some() {
+        return past.concat().into_response();
+    }
     let live = stream::unfold(live, async |mut live: broadcast::Receiver<Piece>| {
         let Piece::Bytes(event) = live.recv().await.ok()? else { return None };
         Some((event, live))
@@ -78,11 +83,20 @@ async fn events(Shared(api): Shared<Api>) -> Response {
     Body::from_stream(lines.map(|line| Ok::<_, Infallible>(Bytes::from(line)))).into_response()
 }
 
+/// A parameter of a request, as it is written there.
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let mut query = uri.query()?.split('&');
+    query.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// A time in seconds with nine decimals, in nanoseconds.
+fn time(uri: &Uri, name: &str) -> Option<u64> {
+    parameter(uri, name)?.replace('.', "").parse().ok()
+}
+
 async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
-    let mut query = uri.query().unwrap_or_default().split('&');
-    let filters: Value = query
-        .find_map(|pair| pair.strip_prefix("filters="))
-        .map_or(Value::Null, |text| serde_json::from_str(&decoded(text)).unwrap());
+    let filters: Value =
+        parameter(&uri, "filters").map_or(Value::Null, |text| serde_json::from_str(&decoded(text)).unwrap());
     let networks: Option<Vec<String>> = serde_json::from_value(filters["network"].clone()).unwrap();
     let fits = |container: &Container| {
         let on = |(name, place): (&String, &Attachment), networks: &[String]| {

@@ -38,7 +38,8 @@ pub enum Piece {
 
 pub struct Events {
     pub flow: Flow,
-    ring: VecDeque<String>,
+    /// With the time of each.
+    ring: VecDeque<(u64, String)>,
     held: VecDeque<String>,
     live: broadcast::Sender<Piece>,
 }
@@ -49,8 +50,10 @@ impl Events {
         Self { flow: Flow::Sent, ring: VecDeque::new(), held: VecDeque::new(), live }
     }
 
-    pub fn subscribe(&self) -> (Vec<String>, broadcast::Receiver<Piece>) {
-        (self.ring.iter().cloned().collect(), self.live.subscribe())
+    /// The events of that time (Unix nanoseconds, both inclusive), and those to come.
+    pub fn subscribe(&self, since: u64, until: u64) -> (Vec<String>, broadcast::Receiver<Piece>) {
+        let told = |(time, line): &(u64, String)| (since..=until).contains(time).then(|| line.clone());
+        (self.ring.iter().filter_map(told).collect(), self.live.subscribe())
     }
 
     pub fn emit(&mut self, kind: &str, action: &str, id: &str, attributes: Value) {
@@ -58,13 +61,14 @@ impl Events {
             return;
         }
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let nanos = u64::try_from(nanos).unwrap();
         let event = json!({
             "Type": kind, "Action": action, "scope": "local",
             "Actor": { "ID": id, "Attributes": attributes },
-            "time": u64::try_from(nanos / 1_000_000_000).unwrap(), "timeNano": u64::try_from(nanos).unwrap(),
+            "time": nanos / 1_000_000_000, "timeNano": nanos,
         });
         let line = format!("{event}\n");
-        self.ring.push_back(line.clone());
+        self.ring.push_back((nanos, line.clone()));
         if self.ring.len() > RING {
             self.ring.pop_front();
         }
