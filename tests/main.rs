@@ -13,6 +13,7 @@ mod limits;
 mod names;
 mod podman;
 mod private;
+mod promises;
 mod proxy;
 mod rights;
 mod soak;
