@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::container::{NetworkMode, RunState};
+use super::super::container::{ContainerId, NetworkMode, RunState};
 use super::super::lab::Lab;
 use super::super::layout;
 use super::super::owner::Owner;
@@ -168,6 +168,59 @@ fn who_is_stranded_is_healed_member_or_not_and_only_from_networks_that_may_have_
     lab.carry_out(false);
     let left: Vec<&String> = lab.world.container(&app1).unwrap().attachments.keys().collect();
     assert_eq!(left, ["other", "tieline_default"]);
+}
+
+#[test]
+fn the_dead_are_not_asked_to_leave() {
+    let mut lab = Lab::default();
+    lab.run("app1", &[]);
+    let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
+    lab.carry_out(false);
+    lab.change(&app2, |container| container.state = RunState::Dead);
+    lab.carry_out(true);
+    assert!(lab.world.owned().next().is_none(), "its network is not needed, and goes");
+    assert_eq!(lab.plans(), "nothing to do\n", "although the dead one still refers to it");
+}
+
+#[test]
+fn who_was_refused_is_connected_again_and_wired_elsewhere_if_the_network_is_full() {
+    let mut lab = Lab::default();
+    lab.run("app1", &[]);
+    let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
+    lab.carry_out(false);
+    let (id, name) =
+        lab.world.owned().map(|(network, _)| (network.id.clone(), network.name.clone())).next().unwrap();
+    let refused = |lab: &mut Lab| {
+        lab.change(&app2, |container| container.attachments.get_mut(&name).unwrap().address = None);
+    };
+    refused(&mut lab);
+    assert!(lab.plans().contains(&format!("connect app2 to {name}")), "{}", lab.plans());
+    lab.carry_out(false);
+    assert_eq!(lab.plans(), "nothing to do\n");
+    refused(&mut lab);
+    let other = lab.run("other", &[]);
+    lab.attach(&other, &name, &[]);
+    lab.world.fill(id);
+    assert!(lab.plans().contains("create network tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
+}
+
+#[test]
+fn who_would_find_no_address_is_detached_while_it_does_not_run() {
+    let mut lab = Lab::default();
+    lab.run("app1", &[]);
+    let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
+    let edge = lab.edges().pop_first().unwrap();
+    // Room for one.
+    lab.add_network("tiny", "tieline_app2_app1_10.213.0.0", "10.213.0.0/30", Some(&edge));
+    lab.change(&app2, |container| container.state = RunState::Exited);
+    for id in ["id-of-app1", "id-of-app2"] {
+        lab.attach(&ContainerId(id.into()), "tieline_app2_app1_10.213.0.0", &["app1"]);
+    }
+    assert!(lab.plans().contains("disconnect app2 from tieline_app2_app1_10.213.0.0"), "{}", lab.plans());
+    lab.carry_out(true);
+    lab.carry_out(true);
+    let on: Vec<&String> = lab.world.container(&app2).unwrap().attachments.keys().collect();
+    assert_eq!(on, ["tieline_app2_app1_10.213.0.16"]);
 }
 
 #[test]
