@@ -254,7 +254,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => index().prop_map(Deed::Die),
         1 => (index(), name()).prop_map(|(at, name)| Deed::Rename(at, name)),
         2 => (index(), spec()).prop_map(|(at, spec)| Deed::Recreate(at, spec)),
-        1 => index().prop_map(Deed::Crowd),
+        3 => index().prop_map(Deed::Crowd),
         2 => (index(), index(), any::<bool>())
             .prop_map(|(container, network, named)| Deed::Attach { container, network, named }),
         2 => (index(), index()).prop_map(|(container, entry)| Deed::Detach { container, entry }),
@@ -262,7 +262,7 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(network, detach)| Deed::RemoveNetwork { network, detach }),
         1 => (index(), 0u8..8, any::<bool>())
             .prop_map(|(edge, slot, taking)| Deed::Squat { edge, slot, taking }),
-        3 => (index(), 0u8..8, any::<bool>(), 28u8..31)
+        5 => (index(), 0u8..8, any::<bool>(), 29u8..31)
             .prop_map(|(edge, slot, renamed, prefix)| Deed::Duplicate { edge, slot, renamed, prefix }),
     ]
 }
