@@ -30,6 +30,8 @@ pub enum Command {
     Describe(DescribeArgs),
     /// Show what the controller would do now; changes nothing.
     Plan(PlanArgs),
+    /// Look whether the engine is there and lets the controller do its work; changes nothing.
+    Doctor(DoctorArgs),
     /// Remove every network that the controller owns.
     Teardown(TeardownArgs),
     /// Ask whether a controller works, for a container's health check.
@@ -171,6 +173,20 @@ pub struct DescribeArgs {
 /// Flags of `plan`.
 #[derive(Clone, Debug, Args)]
 pub struct PlanArgs {
+    /// Which engine.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// What labels mean.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Flags of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
     /// Which engine.
     #[command(flatten)]
     pub engine: EngineArgs,

@@ -3,6 +3,7 @@
 
 mod client;
 mod describe;
+mod doctor;
 mod engine;
 mod healthcheck;
 mod output;
@@ -67,6 +68,7 @@ pub async fn run(command: Command) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Plan(args) => plan::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Teardown(args) => teardown::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
     }

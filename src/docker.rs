@@ -6,6 +6,7 @@ mod error;
 pub mod exec;
 pub mod operation;
 mod socket;
+mod trial;
 mod version;
 pub mod watch;
 

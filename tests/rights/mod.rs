@@ -3,5 +3,6 @@
 
 mod allowlist;
 mod compose;
+mod doctor;
 mod filtered;
 mod user;
