@@ -228,7 +228,7 @@ impl Controller {
     fn take_step(&mut self, step: Step) {
         match step {
             Step::Due(edge) => {
-                self.world.set_routes((self.options.routes)());
+                self.world.obstacles_mut().set_routes((self.options.routes)());
                 self.reconciles.begin(edge, &mut self.world);
             }
             Step::Ended(ended) => {

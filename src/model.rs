@@ -15,6 +15,7 @@ mod lab;
 pub mod labels;
 pub mod layout;
 pub mod link;
+pub mod obstacles;
 pub mod owner;
 pub mod plan;
 pub mod proof;

@@ -22,7 +22,7 @@ pub async fn world(docker: &Docker, policy: Policy) -> Result<World, Error> {
         return Err(Error::Engine(format!("the engine does not answer about {}", ids.join(", "))));
     }
     let mut world = World::new(policy);
-    world.set_routes(routes::read());
+    world.obstacles_mut().set_routes(routes::read());
     world.apply(observations);
     world.finish_list(at, &containers, &networks);
     Ok(world)

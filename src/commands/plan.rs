@@ -28,7 +28,7 @@ fn plans(mut world: World) -> Vec<(EdgeKey, Plan)> {
         .into_iter()
         .map(|edge| {
             let plan = plan(&edge, &world);
-            world.claim(edge.clone(), plan.claim());
+            world.obstacles_mut().claim(edge.clone(), plan.claim());
             (edge, plan)
         })
         .collect()

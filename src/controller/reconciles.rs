@@ -125,7 +125,7 @@ impl Reconciles {
                 self.troubles.insert(edge.clone(), trouble);
                 self.retry_slowly(&edge);
                 // Nobody tells when the engine would give one of those again.
-                world.forget_refusals();
+                world.obstacles_mut().forget_refusals();
                 self.metrics.workqueue_retries_total.inc();
                 self.count(Reconciled::Requeue);
             }
@@ -142,7 +142,7 @@ impl Reconciles {
         if actions.is_empty() {
             return self.queue.done(&edge);
         }
-        world.claim(edge.clone(), claim);
+        world.obstacles_mut().claim(edge.clone(), claim);
         let docker = self.docker.clone();
         let span = tracing::debug_span!("reconcile", %edge);
         let started = Instant::now();
@@ -166,7 +166,7 @@ impl Reconciles {
             Err(error) => {
                 tracing::error!(%error, "a reconcile's task died");
                 if let Some(edge) = self.under_way.remove(&error.id()) {
-                    world.release(&edge);
+                    world.obstacles_mut().release(&edge);
                     self.queue.failed(&edge);
                 }
                 return Vec::new();
@@ -175,12 +175,12 @@ impl Reconciles {
         self.under_way.remove(&id);
         let Reconcile { edge, started, garbage, applied } = reconcile;
         self.metrics.reconcile_duration_seconds.observe(started.elapsed().as_secs_f64());
-        world.release(&edge);
+        world.obstacles_mut().release(&edge);
         for subnet in applied.refused {
-            world.refuse(subnet);
+            world.obstacles_mut().refuse(subnet);
         }
         for network in applied.full {
-            world.fill(network);
+            world.obstacles_mut().fill(network);
         }
         if garbage && applied.failure.is_none() {
             self.garbage_since.remove(&edge);
@@ -193,7 +193,7 @@ impl Reconciles {
                 self.count(Reconciled::Success);
             }
             Some(mut failure) => {
-                if failure.retry == Retry::Now && world.refusals() > REFUSALS_AT_ONCE {
+                if failure.retry == Retry::Now && world.obstacles().refusals() > REFUSALS_AT_ONCE {
                     failure.retry = Retry::Backoff;
                 }
                 self.fail(&edge, failure);

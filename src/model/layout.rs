@@ -54,7 +54,7 @@ impl Spot {
         attached.retain(|id| !crowded_out.contains(id));
         // Who was never started would look for it by name, and find two.
         // And a network with hardly anybody on it is not full, whatever the engine said.
-        let full = world.is_full(&network.id) && attached.len() > 1;
+        let full = world.obstacles().is_full(&network.id) && attached.len() > 1;
         let closed = full || world.named(&network.name) > 1;
         let capacity = if closed { 0 } else { capacity };
         Self {

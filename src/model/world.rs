@@ -9,6 +9,7 @@ use super::container::{Attachment, Container, ContainerId, Network, NetworkId};
 use super::declaration::{self, Declaration, Edge, Participant, declares_the_same};
 use super::labels;
 use super::link::EdgeKey;
+use super::obstacles::Obstacles;
 use super::owner::Owner;
 
 /// How many things seen to be gone are remembered between two whole lists; of more, the older half is
@@ -78,13 +79,7 @@ pub struct World {
     listed: Stamp,
     /// Containers that exist, and that nobody could look at.
     unseen: BTreeSet<ContainerId>,
-    routes: Vec<Ipv4Net>,
-    /// Subnets that running reconciles are about to take.
-    claims: BTreeMap<EdgeKey, Vec<Ipv4Net>>,
-    /// Subnets that the engine refused although nothing we see overlaps them.
-    refused: BTreeSet<Ipv4Net>,
-    /// Networks that the engine had no address left on, although we see room.
-    full: BTreeSet<NetworkId>,
+    obstacles: Obstacles,
     declaration: Declaration,
 }
 
@@ -99,10 +94,7 @@ impl World {
             gone: BTreeMap::new(),
             listed: Stamp::default(),
             unseen: BTreeSet::new(),
-            routes: Vec::new(),
-            claims: BTreeMap::new(),
-            refused: BTreeSet::new(),
-            full: BTreeSet::new(),
+            obstacles: Obstacles::default(),
             declaration: Declaration::default(),
         }
     }
@@ -256,8 +248,7 @@ impl World {
             .collect();
         self.gone.retain(|_, gone_at| *gone_at > at);
         self.listed = self.listed.max(at);
-        self.refused.clear();
-        self.full.clear();
+        self.obstacles.renew();
         self.apply(vanished.into_iter().map(|observation| (at, observation)))
     }
 
@@ -271,54 +262,21 @@ impl World {
         self.unseen.is_empty()
     }
 
-    /// Routes that subnets must stay clear of.
-    pub fn set_routes(&mut self, routes: Vec<Ipv4Net>) {
-        self.routes = routes;
+    /// What is in the way of new networks and members, besides what is seen.
+    pub fn obstacles(&self) -> &Obstacles {
+        &self.obstacles
     }
 
-    /// Keeps the subnets that a reconcile is about to take, so that another one does not plan with
-    /// them too.
-    pub fn claim(&mut self, edge: EdgeKey, subnets: Vec<Ipv4Net>) {
-        self.claims.insert(edge, subnets);
-    }
-
-    /// Drops the claim of a reconcile that ended.
-    pub fn release(&mut self, edge: &EdgeKey) {
-        self.claims.remove(edge);
-    }
-
-    /// Remembers until the next list that the engine would not give this subnet.
-    pub fn refuse(&mut self, subnet: Ipv4Net) {
-        self.refused.insert(subnet);
-    }
-
-    /// Remembers until the next list that the engine has no address left on this network.
-    pub fn fill(&mut self, network: NetworkId) {
-        self.full.insert(network);
-    }
-
-    /// Whether the engine said that it has no address left on this network.
-    pub fn is_full(&self, network: &NetworkId) -> bool {
-        self.full.contains(network)
-    }
-
-    /// How many subnets the engine would not give.
-    pub fn refusals(&self) -> usize {
-        self.refused.len()
-    }
-
-    /// Forgets which subnets the engine would not give: what was in the way may be gone.
-    pub fn forget_refusals(&mut self) {
-        self.refused.clear();
+    /// The same, to take note of more.
+    pub fn obstacles_mut(&mut self) -> &mut Obstacles {
+        &mut self.obstacles
     }
 
     /// Every subnet that a new network must not overlap.
     pub fn taken_subnets(&self) -> Vec<Ipv4Net> {
         self.networks()
             .flat_map(|network| &network.subnets)
-            .chain(&self.routes)
-            .chain(self.claims.values().flatten())
-            .chain(&self.refused)
+            .chain(self.obstacles.subnets())
             .copied()
             .collect()
     }

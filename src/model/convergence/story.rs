@@ -120,7 +120,7 @@ impl Story {
             return;
         }
         let plan = plan(edge, &controller.world);
-        controller.world.claim(edge.clone(), plan.claim());
+        controller.world.obstacles_mut().claim(edge.clone(), plan.claim());
         let mut actions: Vec<Planned> = plan.actions;
         if garbage {
             actions.extend(plan.garbage);
@@ -140,7 +140,7 @@ impl Story {
         }
         self.look_again(at, &run);
         let controller = &mut self.controllers[at];
-        controller.world.release(edge);
+        controller.world.obstacles_mut().release(edge);
         controller.busy.remove(edge);
     }
 
@@ -264,12 +264,12 @@ impl Story {
         }
         match (action, refusal) {
             (Action::CreateNetwork(new), Some(Refusal::SubnetTaken)) => {
-                self.controllers[at].world.refuse(new.subnet);
+                self.controllers[at].world.obstacles_mut().refuse(new.subnet);
                 run.all_networks = true;
             }
             (_, Some(Refusal::NameTaken)) => run.all_networks = true,
             (Action::Connect { network: NetworkRef::Existing { id, .. }, .. }, Some(Refusal::SubnetFull)) => {
-                self.controllers[at].world.fill(id.clone());
+                self.controllers[at].world.obstacles_mut().fill(id.clone());
             }
             _ => {}
         }

@@ -200,7 +200,7 @@ fn who_was_refused_is_connected_again_and_wired_elsewhere_if_the_network_is_full
     refused(&mut lab);
     let other = lab.run("other", &[]);
     lab.attach(&other, &name, &[]);
-    lab.world.fill(id);
+    lab.world.obstacles_mut().fill(id);
     assert!(lab.plans().contains("create network tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
 }
 

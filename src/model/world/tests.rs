@@ -115,9 +115,9 @@ fn what_another_reconcile_is_about_to_take_is_taken() {
     let (mut lab, ..) = wired();
     let edge = lab.edges().pop_first().unwrap();
     let subnet = "10.213.0.16/28".parse().unwrap();
-    lab.world.claim(edge.clone(), vec![subnet]);
+    lab.world.obstacles_mut().claim(edge.clone(), vec![subnet]);
     assert!(lab.world.taken_subnets().contains(&subnet));
-    lab.world.release(&edge);
+    lab.world.obstacles_mut().release(&edge);
     assert!(!lab.world.taken_subnets().contains(&subnet));
 }
 
