@@ -240,14 +240,15 @@ impl Planner<'_> {
         }
     }
 
-    /// Only who is no member of the edge is detached: a member may be talking over this network even
-    /// where another one carries its pairs too.
+    /// Only who is no member of the edge, or can be none, is detached: a member may be talking over this
+    /// network even where another one carries its pairs too.
     fn detach_strangers(&mut self, spot: &Spot, network: &NetworkRef) {
         for container in spot.crowded_out.iter().filter_map(|id| self.world.container(id)) {
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.act(action, "the network has no address left for it, and it could not start");
         }
-        let members: BTreeSet<&ContainerId> = self.edge.members().collect();
+        let wireable = |id: &&ContainerId| self.world.container(id).is_some_and(is_wireable);
+        let members: BTreeSet<&ContainerId> = self.edge.members().filter(wireable).collect();
         for id in spot.attached.iter().filter(|id| !members.contains(id)) {
             let Some(container) = self.world.container(id) else { continue };
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
