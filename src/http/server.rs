@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -93,7 +93,9 @@ async fn converse(
         let (answer, follows) = (app.call(request), Arc::clone(&follows));
         async move {
             let response = answer.await?;
-            follows.store(response.extensions().get::<Follows>().is_some(), Ordering::Relaxed);
+            // The answer to a HEAD has the mark too, and ends at once.
+            let goes_on = response.extensions().get::<Follows>().is_some() && !response.body().is_end_stream();
+            follows.store(goes_on, Ordering::Relaxed);
             Ok::<_, Infallible>(response)
         }
     });
