@@ -94,7 +94,8 @@ async fn converse(
         async move {
             let response = answer.await?;
             // The answer to a HEAD has the mark too, and ends at once.
-            let goes_on = response.extensions().get::<Follows>().is_some() && !response.body().is_end_stream();
+            let goes_on =
+                response.extensions().get::<Follows>().is_some() && !response.body().is_end_stream();
             follows.store(goes_on, Ordering::Relaxed);
             Ok::<_, Infallible>(response)
         }

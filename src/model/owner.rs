@@ -58,6 +58,12 @@ impl Owner {
         self.edge_in(&attachment.options)
     }
 
+    /// Whether another instance made it, whatever its name seems to tell: to the instance `a`, a name of
+    /// the instance `a_b` looks like one of its own.
+    pub fn is_another_s(&self, attachment: &Attachment) -> bool {
+        attachment.options.get(MANAGED_BY).is_some_and(|by| *by != self.instance)
+    }
+
     fn edge_in(&self, labels: &Labels) -> Option<EdgeKey> {
         if labels.get(MANAGED_BY)? != &self.instance {
             return None;

@@ -187,6 +187,7 @@ impl Planner<'_> {
         let owner = &self.world.policy().owner;
         match owner.edge_of_attachment(attachment) {
             Some(edge) => edge == *self.key,
+            None if owner.is_another_s(attachment) => false,
             // Where a network has that name it may be somebody else's.
             None => owner.may_have_named(self.key, name) && self.world.named(name) == 0,
         }

@@ -154,7 +154,8 @@ impl World {
     /// on it, or else as its name tells.
     fn edge_referred_to(&self, name: &str, attachment: &Attachment) -> Option<EdgeKey> {
         let owner = &self.policy.owner;
-        owner.edge_of_attachment(attachment).or_else(|| owner.edge_named(name))
+        let named = || owner.edge_named(name).filter(|_| !owner.is_another_s(attachment));
+        owner.edge_of_attachment(attachment).or_else(named)
     }
 
     /// Whether the engine would find the network of an attachment, which its container has under

@@ -5,8 +5,10 @@ use proptest::prelude::*;
 use super::super::container::{ContainerId, NetworkMode, RunState};
 use super::super::lab::Lab;
 use super::super::layout;
+use super::super::link::EdgeKey;
 use super::super::owner::Owner;
 use super::super::subnet;
+use super::super::workload::Workload;
 use super::super::world::Policy;
 
 fn golden(name: &str, text: &str) {
@@ -168,6 +170,23 @@ fn who_is_stranded_is_healed_member_or_not_and_only_from_networks_that_may_have_
     lab.carry_out(false);
     let left: Vec<&String> = lab.world.container(&app1).unwrap().attachments.keys().collect();
     assert_eq!(left, ["other", "tieline_default"]);
+}
+
+#[test]
+fn who_is_stranded_on_a_network_of_another_instance_is_left_to_that() {
+    let mut lab = Lab::default();
+    // It could just as well be that of our own edge from `b` to `web_app1`.
+    let name = "tieline_b_web_app1_10.213.0.0";
+    lab.add_network("theirs", name, "172.20.0.0/24", None);
+    let app1 = lab.run("app1", &[]);
+    lab.attach(&app1, name, &[]);
+    let edge = EdgeKey::Shared { provider: Workload::Container("app1".to_owned()) };
+    lab.change(&app1, |container| {
+        container.state = RunState::Exited;
+        container.attachments.get_mut(name).unwrap().options = Owner::new("tieline_b").labels(&edge);
+    });
+    lab.remove_network("theirs");
+    assert_eq!(lab.plans(), "nothing to do\n");
 }
 
 #[test]
