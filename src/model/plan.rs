@@ -8,7 +8,7 @@ use std::fmt;
 
 use ipnet::Ipv4Net;
 
-use super::container::{Attachment, Container, ContainerId, Labels, NetworkId};
+use super::container::{Attachment, Container, ContainerId, Labels, Network, NetworkId};
 use super::declaration::{Edge, is_leaving, is_wireable};
 use super::labels::message;
 use super::layout::{self, Spot};
@@ -195,15 +195,12 @@ impl Planner<'_> {
 
     fn wire(&mut self, spot: &Spot, prefix: u8) {
         match &spot.network {
-            Some(network) => {
-                let existing = NetworkRef::Existing { id: network.id.clone(), name: network.name.clone() };
-                if spot.is_needed() {
-                    self.detach_strangers(spot, &existing);
-                    self.attach(spot, existing);
-                } else {
-                    self.discard(spot, &existing);
-                }
+            Some(network) if spot.is_needed() => {
+                let existing = existing(network);
+                self.detach_strangers(spot, &existing);
+                self.attach(spot, existing);
             }
+            Some(network) => self.discard(spot, network),
             None => {
                 let Some(network) = self.create(prefix) else {
                     self.plan.blocked = Some(Blocked::PoolExhausted);
@@ -259,28 +256,30 @@ impl Planner<'_> {
 
     /// Every member is detached before the network is removed, the stopped ones too: they could not
     /// start again with a network that is gone.
-    fn discard(&mut self, spot: &Spot, network: &NetworkRef) {
-        let NetworkRef::Existing { id, name } = network else { return };
+    fn discard(&mut self, spot: &Spot, network: &Network) {
         const CAUSE: &str = "no link needs this network";
         let all = spot.attached.iter().chain(&spot.crowded_out);
         for container in all.filter_map(|id| self.world.container(id)) {
-            let action = Action::Disconnect { network: network.clone(), container: member(container) };
+            let action = Action::Disconnect { network: existing(network), container: member(container) };
             self.plan.discard(action, CAUSE);
         }
-        self.free_the_refused(network, name);
-        self.plan.discard(Action::RemoveNetwork { id: id.clone(), name: name.clone() }, CAUSE);
+        self.free_the_refused(network);
+        let Network { id, name, .. } = network.clone();
+        self.plan.discard(Action::RemoveNetwork { id, name }, CAUSE);
     }
 
     /// A running container that the engine refused to attach still refers to the network, could not
     /// start again without it, and can be detached only once it is attached; now there is room.
-    fn free_the_refused(&mut self, network: &NetworkRef, name: &str) {
+    fn free_the_refused(&mut self, network: &Network) {
         const CAUSE: &str = "it was refused before, and could not start without this network";
         for container in self.world.participants().map(|participant| &participant.container) {
-            let refused =
-                container.attachments.get(name).is_some_and(|attachment| container.is_broken(attachment));
+            // Somebody else's network may have the same name.
+            let refused = container.attachments.get(&network.name).is_some_and(|attachment| {
+                attachment.leads_to(&network.name, network) && container.is_broken(attachment)
+            });
             if refused && is_wireable(container) {
                 let (aliases, options) = (BTreeSet::new(), self.world.policy().owner.labels(self.key));
-                let (to, from) = (network.clone(), network.clone());
+                let (to, from) = (existing(network), existing(network));
                 let connect = Action::Connect { network: to, container: member(container), aliases, options };
                 self.plan.discard(connect, CAUSE);
                 let disconnect = Action::Disconnect { network: from, container: member(container) };
@@ -321,6 +320,10 @@ impl Planner<'_> {
             .collect();
         causes.join("; ")
     }
+}
+
+fn existing(network: &Network) -> NetworkRef {
+    NetworkRef::Existing { id: network.id.clone(), name: network.name.clone() }
 }
 
 fn member(container: &Container) -> Member {
