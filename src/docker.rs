@@ -17,8 +17,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bollard::models::{
-    ContainerSummaryStateEnum, EndpointSettings, EventMessage, Ipam, IpamConfig, NetworkConnectRequest,
-    NetworkCreateRequest, NetworkDisconnectRequest,
+    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage, Ipam, IpamConfig,
+    NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
 };
 use bollard::query_parameters::{
     EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
@@ -147,8 +147,10 @@ impl Docker {
             .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
             .await?;
         let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
-        let staying = list.into_iter().filter(|summary| !leaving.contains(&summary.state));
-        Ok(staying.filter_map(|summary| summary.id.map(ContainerId)).collect())
+        let attached = list
+            .into_iter()
+            .filter(|summary| !leaving.contains(&summary.state) && !is_elsewhere(summary, id, name));
+        Ok(attached.filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
 
     /// How one container is now.
@@ -336,6 +338,14 @@ impl Docker {
         (self.inner.on_call)(Call { operation, took: start.elapsed(), failed });
         result
     }
+}
+
+/// Whether what a container has under the `name` of a network is another network of that name.
+fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
+    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let told = networks.and_then(|networks| networks.get(name)?.network_id.as_deref());
+    // Podman 4.3 tells the name in the id's place.
+    told.is_some_and(|told| !told.is_empty() && told != id.as_str() && told != name)
 }
 
 fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {
