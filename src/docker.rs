@@ -251,8 +251,9 @@ impl Docker {
     /// is gone, name.
     pub async fn disconnect(&self, network: &str, container: &ContainerId) -> Result<(), Error> {
         let request = NetworkDisconnectRequest { container: container.0.clone(), force: Some(true) };
+        let network = segment(network);
         self.call(Operation::NetworkDisconnect, async |client| {
-            client.disconnect_network(network, request).await
+            client.disconnect_network(&network, request).await
         })
         .await
     }
@@ -340,6 +341,14 @@ impl Docker {
     }
 }
 
+/// A name as one segment of a path. Whoever made the network may have called it `../containers/x`, and
+/// the client takes what it is given for a path.
+fn segment(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    let encoded = |b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    name.bytes().map(encoded).collect()
+}
+
 /// Whether what a container has under the `name` of a network is another network of that name.
 fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
@@ -355,4 +364,18 @@ fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -
         .collect();
     let time = |nanos: i64| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
     EventsOptions { since: Some(time(since)), until: until.map(time), filters: Some(filters) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leads_to_another_path() {
+        assert_eq!(segment("tieline_shop.web_db-1_10.213.0.0"), "tieline_shop.web_db-1_10.213.0.0");
+        assert_eq!(
+            segment("../containers/x/kill?a#b%2f é"),
+            "..%2Fcontainers%2Fx%2Fkill%3Fa%23b%252f%20%C3%A9"
+        );
+    }
 }
