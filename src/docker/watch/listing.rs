@@ -13,8 +13,9 @@ use crate::model::world::{Observation, Stamp};
 /// Looks under way at once while listing.
 const LOOKS_AT_ONCE: usize = 8;
 
-/// How long the engine may take to say what there is. A connection that is half open never tells that
-/// the engine is back; another one does.
+/// How long the engine may take for each thing that it is asked. A connection that is half open never
+/// tells that the engine is back; another one does. And one container that the engine is stuck at must
+/// not hold up the whole list.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Everything the engine held at one time.
@@ -48,7 +49,7 @@ pub async fn list(docker: Docker) -> Result<Listing, Error> {
         containers,
     };
     let mut looks = stream::iter(listing.containers.clone())
-        .map(|id| async { (patiently(|| docker.look_at_container(&id)).await, id) })
+        .map(|id| async { (in_time(patiently(|| docker.look_at_container(&id))).await, id) })
         .buffer_unordered(LOOKS_AT_ONCE);
     while let Some((look, id)) = looks.next().await {
         match look {
