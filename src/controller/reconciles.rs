@@ -56,7 +56,6 @@ pub(super) enum Step {
 pub(super) struct Reconcile {
     edge: EdgeKey,
     started: Instant,
-    garbage: bool,
     applied: Applied,
 }
 
@@ -149,7 +148,7 @@ impl Reconciles {
         let key = edge.clone();
         let work = async move {
             let applied = apply(&docker, actions).await;
-            Reconcile { edge, started, garbage, applied }
+            Reconcile { edge, started, applied }
         };
         let task = self.tasks.spawn(work.instrument(span));
         self.under_way.insert(task.id(), key);
@@ -173,7 +172,7 @@ impl Reconciles {
             }
         };
         self.under_way.remove(&id);
-        let Reconcile { edge, started, garbage, applied } = reconcile;
+        let Reconcile { edge, started, applied } = reconcile;
         self.metrics.reconcile_duration_seconds.observe(started.elapsed().as_secs_f64());
         world.obstacles_mut().release(&edge);
         for subnet in applied.refused {
@@ -181,9 +180,6 @@ impl Reconciles {
         }
         for network in applied.full {
             world.obstacles_mut().fill(network);
-        }
-        if garbage && applied.failure.is_none() {
-            self.garbage_since.remove(&edge);
         }
         match applied.failure {
             // What was done without an error may have been without an effect. The edge is done when a
