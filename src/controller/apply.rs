@@ -143,7 +143,7 @@ impl Run<'_> {
                     return self.docker.remove_network(id).await;
                 }
                 self.touched.containers.extend(attached);
-                let message = "a container that does not run is attached to it".to_owned();
+                let message = "a container is attached to it".to_owned();
                 Err(Error::Conflict { what: Conflict::InUse, message })
             }
         }

@@ -10,6 +10,7 @@ use super::super::owner::Owner;
 use super::super::subnet;
 use super::super::workload::Workload;
 use super::super::world::Policy;
+use super::teardown;
 
 fn golden(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
@@ -221,6 +222,31 @@ fn who_was_refused_is_connected_again_and_wired_elsewhere_if_the_network_is_full
     lab.attach(&other, &name, &[]);
     lab.world.obstacles_mut().fill(id);
     assert!(lab.plans().contains("create network tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
+}
+
+#[test]
+fn a_teardown_frees_the_stranded_and_the_refused_too() {
+    let mut lab = Lab::default();
+    lab.run("app1", &[]);
+    let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
+    lab.carry_out(false);
+    let (name, gone) = ("tieline_app2_app1_10.213.0.0", "tieline_web_app1_10.213.9.0");
+    lab.change(&app2, |container| container.attachments.get_mut(name).unwrap().address = None);
+    lab.add_network("gone", gone, "172.20.0.0/24", None);
+    let old = lab.run("old", &[]);
+    lab.attach(&old, gone, &[]);
+    lab.change(&old, |container| container.state = RunState::Exited);
+    lab.remove_network("gone");
+    let actions: Vec<String> =
+        teardown(&lab.world).iter().map(|planned| planned.action.to_string()).collect();
+    let expected = [
+        format!("disconnect app1 from {name}"),
+        format!("connect app2 to {name} as "),
+        format!("disconnect app2 from {name}"),
+        format!("remove network {name}"),
+        format!("disconnect old from {gone}"),
+    ];
+    assert_eq!(actions, expected);
 }
 
 #[test]
