@@ -41,6 +41,9 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 /// 200 networks takes half a second on a healthy engine, and a start that it waits for some more.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the answer to a ping may take: nothing has to be done for it.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often a look is tried that the engine fails at.
 const LOOKS: usize = 3;
 /// Delay before it is tried again.
@@ -123,9 +126,10 @@ impl Docker {
         Stamp(self.inner.looks.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Asks whether the engine answers.
+    /// Asks whether the engine answers at all.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.call(Operation::Ping, async |client| client.ping().await.map(drop)).await
+        let answer = self.call(Operation::Ping, async |client| client.ping().await.map(drop));
+        tokio::time::timeout(PING_TIMEOUT, answer).await.map_err(|_| Error::unanswered(PING_TIMEOUT))?
     }
 
     /// The ids of all containers, in whichever state.

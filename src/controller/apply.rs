@@ -46,8 +46,8 @@ pub enum Retry {
     Slowly,
 }
 
-/// Makes the calls one after the other. One that the engine refuses or fails at does not stop those
-/// that do not need it; an engine that does not answer ends the run.
+/// Makes the calls one after the other. One that the engine refuses, fails at or is stuck at does not stop
+/// those that do not need it; an engine that does not answer at all ends the run.
 pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
     let mut run = Run {
         docker,
@@ -61,7 +61,8 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         tracing::debug!(action = %planned.action, cause = %planned.cause, "acting");
         if let Err(error) = run.act(&planned.action).await {
             run.note(&planned.action, &error);
-            if let Error::Unavailable(_) = error {
+            // The engine may be stuck at this container alone, and would be so again in the next run.
+            if matches!(error, Error::Unavailable(_)) && docker.ping().await.is_err() {
                 break;
             }
         }

@@ -38,8 +38,6 @@ pub use told::{ACTIONS, TYPES};
 const QUIET: Duration = Duration::from_secs(240);
 /// The same where the engine does not say what it remembers.
 const QUIET_BLIND: Duration = Duration::from_secs(60);
-/// How long the answer to a ping may take.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a session that ended young, so long the next one's stream has time to be refused before a list
 /// is spent on it: while it is not, it does not tell that it was taken.
 const HEAD_START: Duration = Duration::from_millis(30);
@@ -235,7 +233,7 @@ impl Watch {
                     }
                     Finding::Unanswered(error) => {
                         tracing::debug!(%error, "the engine does not say what it told");
-                        self.ping().await.map_err(lost(Loss::Error))?;
+                        self.docker.ping().await.map_err(lost(Loss::Error))?;
                         // Its clock may have been set.
                         self.clock = Clock::default();
                         if audit.is_blind() {
@@ -245,7 +243,7 @@ impl Watch {
                     }
                 },
                 () = &mut quiet, if !listing => {
-                    self.ping().await.map_err(lost(Loss::Error))?;
+                    self.docker.ping().await.map_err(lost(Loss::Error))?;
                     Some((Loss::Quiet, "no event for minutes".to_owned()))
                 }
             };
@@ -275,11 +273,6 @@ impl Watch {
             }
             listing::list(docker).await
         })
-    }
-
-    async fn ping(&self) -> Result<(), Error> {
-        let unanswered = || Error::Unavailable("the engine does not answer a ping".to_owned());
-        tokio::time::timeout(PING_TIMEOUT, self.docker.ping()).await.map_err(|_| unanswered())?
     }
 
     async fn take(&mut self, message: EventMessage, looks: &mut Looks) -> Result<(), Ended> {
