@@ -66,11 +66,11 @@ pub(super) async fn serve(
         let connection = open.add();
         let (app, metrics, shutdown) = (app.clone(), Arc::clone(&metrics), shutdown.clone());
         tasks.spawn(async move {
+            let _place = connection.evicted.clone().drop_guard();
             tokio::select! {
                 () = connection.evicted.cancelled() => {}
                 () = converse(stream, app, &connection, metrics, shutdown) => {}
             }
-            connection.evicted.cancel();
         });
     }
     drop(listener);

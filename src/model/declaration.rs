@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
     fn edge_key(&self, consumer: &Participant, provider: &Participant) -> EdgeKey {
         let replicas = self.index.replicas(&provider.workload).iter();
         let newest = replicas
-            .filter(|replica| !replica.declared.ignore)
+            .filter(|replica| !replica.declared.ignore && !is_leaving(&replica.container))
             .max_by_key(|replica| &replica.container.created);
         let topology = newest.map_or(Topology::Pair, |replica| replica.declared.topology);
         match topology {
@@ -246,7 +246,11 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn new(participants: &[&'a Participant]) -> Self {
         let all = participants.to_vec();
-        let by_name = all.iter().map(|p| (p.container.name.as_str(), *p)).collect();
+        // While a rename or a removal has not been seen yet, two containers seem to have one name: the
+        // last one wins, so the newest of those that stay.
+        let mut by_age = all.clone();
+        by_age.sort_by_key(|p| (!is_leaving(&p.container), &p.container.created));
+        let by_name = by_age.into_iter().map(|p| (p.container.name.as_str(), p)).collect();
         let mut by_workload: BTreeMap<&Workload, Vec<&Participant>> = BTreeMap::new();
         for participant in &all {
             by_workload.entry(&participant.workload).or_default().push(participant);

@@ -245,6 +245,10 @@ impl Planner<'_> {
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.act(action, "the network has no address left for it, and it could not start");
         }
+        // Who is a stranger may depend on a container that nobody could look at.
+        if !self.world.is_complete() {
+            return;
+        }
         let wireable = |id: &&ContainerId| self.world.container(id).is_some_and(is_wireable);
         let members: BTreeSet<&ContainerId> = self.edge.members().filter(wireable).collect();
         for id in spot.attached.iter().filter(|id| !members.contains(id)) {

@@ -175,6 +175,7 @@ impl World {
     /// Takes in what was learnt and says what that touches. An observation older than what is known
     /// already changes nothing.
     pub fn apply(&mut self, news: impl IntoIterator<Item = (Stamp, Observation)>) -> Touched {
+        let was_complete = self.is_complete();
         let mut touched = Touched::default();
         let mut containers = BTreeSet::new();
         let mut declared_otherwise = false;
@@ -224,6 +225,10 @@ impl World {
             touched.edges.extend(self.declare_again());
         }
         touched.edges.extend(self.edges_of_members(&containers));
+        if self.is_complete() && !was_complete {
+            // What had to wait for that.
+            touched.edges.extend(self.edges());
+        }
         touched
     }
 

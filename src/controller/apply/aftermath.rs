@@ -20,8 +20,9 @@ impl Run<'_> {
     pub(super) async fn look_again(&mut self) {
         for id in std::mem::take(&mut self.touched.networks) {
             let look = patiently(|| self.docker.look_at_network(&id));
-            let seen = timeout(LOOK_TIMEOUT, look).await;
-            let Ok(Ok(seen)) = seen else { continue };
+            // Where one look takes so long, others would hold up the edge for as long again.
+            let Ok(seen) = timeout(LOOK_TIMEOUT, look).await else { return };
+            let Ok(seen) = seen else { continue };
             if let (_, Observation::NetworkGone(_)) = seen {
                 self.free_from(&id).await;
             }
@@ -29,13 +30,13 @@ impl Run<'_> {
         }
         for id in &self.touched.containers {
             let look = patiently(|| self.docker.look_at_container(id));
-            let seen = timeout(LOOK_TIMEOUT, look).await;
-            self.applied.observations.extend(seen.ok().and_then(Result::ok));
+            let Ok(seen) = timeout(LOOK_TIMEOUT, look).await else { return };
+            self.applied.observations.extend(seen.ok());
         }
         if self.touched.all_networks {
             let at = self.docker.stamp();
-            let list = patiently(|| self.docker.list_networks());
-            let networks = list.await.unwrap_or_default();
+            let list = timeout(LOOK_TIMEOUT, patiently(|| self.docker.list_networks())).await;
+            let networks = list.ok().and_then(Result::ok).unwrap_or_default();
             let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
             self.applied.observations.extend(seen);
         }

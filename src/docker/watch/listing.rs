@@ -64,6 +64,6 @@ pub async fn list(docker: Docker) -> Result<Listing, Error> {
     Ok(listing)
 }
 
-async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(ANSWER, call).await.map_err(|_| Error::unanswered(ANSWER))?
 }

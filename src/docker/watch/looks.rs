@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 
 use super::super::{Docker, Error};
+use super::listing::in_time;
 use crate::model::container::{ContainerId, NetworkId};
 use crate::model::world::{Observation, Stamp};
 
@@ -91,8 +92,8 @@ impl Looks {
             }
             let _turn = turns.acquire().await;
             let look = match &subject {
-                Subject::Container(id) => docker.look_at_container(id).await,
-                Subject::Network(id) => docker.look_at_network(id).await,
+                Subject::Container(id) => in_time(docker.look_at_container(id)).await,
+                Subject::Network(id) => in_time(docker.look_at_network(id)).await,
             };
             (subject, look)
         }));

@@ -105,6 +105,7 @@ impl Reader<'_> {
             .specs
             .keys()
             .filter(|id| self.workload(id) == workload && !self.specs[*id].ignore)
+            .filter(|id| !self.body(id).is_leaving())
             .max_by_key(|id| self.body(id).created);
         let shared = newest.is_some_and(|id| self.specs[id].shared);
         (if shared { "*".to_owned() } else { self.workload(consumer) }, workload)
