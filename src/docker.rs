@@ -1,5 +1,5 @@
 //! The engine, one method a call. The only module that names bollard: its all-`Option` models become
-//! our own complete types here, and its errors the four kinds that somebody can act on.
+//! our own complete types here, and its errors the few kinds that somebody can act on.
 
 mod convert;
 mod error;
