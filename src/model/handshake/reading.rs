@@ -117,7 +117,8 @@ pub fn cut_off(script: &Transcript, exit: Option<i64>) -> InconclusiveReason {
     let said = format!("{}{}", String::from_utf8_lossy(script.stdout()), script.complaint());
     match exit {
         Some(126 | 127) if said.contains("ermission denied") => InconclusiveReason::PermissionDenied,
-        Some(126 | 127) => InconclusiveReason::NoShell,
+        // A container that ends just then cannot start anything either, and the engine says 126 too.
+        Some(126 | 127) if said.contains("executable file") => InconclusiveReason::NoShell,
         // Killed: that happens to an exec when its container ends.
         Some(137) => InconclusiveReason::ContainerNotRunning,
         _ => InconclusiveReason::ExecFailed,
@@ -365,17 +366,22 @@ mod tests {
     fn a_client_that_was_not_told_its_port_says_nothing_of_the_path() {
         assert_eq!(not_told(&ended("", "bound"), None), InconclusiveReason::ListenerNotReady);
         assert_eq!(not_told(&ended("", "lacks sleep"), None), InconclusiveReason::Unsupported);
-        assert_eq!(not_told(&Transcript::default(), Some(126)), InconclusiveReason::NoShell);
+        assert_eq!(not_told(&Transcript::default(), Some(137)), InconclusiveReason::ContainerNotRunning);
     }
 
     #[test]
-    fn no_shell_is_known_by_the_engine_s_exit_code() {
+    fn no_shell_is_known_by_what_the_engine_says_instead() {
         let mut transcript = Transcript::default();
         transcript.hear_stdout(
             b"OCI runtime exec failed: exec failed: unable to start container process: exec: \"sh\": \
             executable file not found in $PATH: unknown\r\n",
         );
         assert_eq!(cut_off(&transcript, Some(126)), InconclusiveReason::NoShell);
+        let mut ending = Transcript::default();
+        ending.hear_stdout(
+            b"OCI runtime exec failed: exec failed: cannot exec in a stopped container: unknown\r\n",
+        );
+        assert_eq!(cut_off(&ending, Some(126)), InconclusiveReason::ExecFailed);
         assert_eq!(cut_off(&Transcript::default(), Some(137)), InconclusiveReason::ContainerNotRunning);
         assert_eq!(cut_off(&Transcript::default(), None), InconclusiveReason::ExecFailed);
     }
