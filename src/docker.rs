@@ -311,9 +311,15 @@ impl Docker {
 
     /// What an error means, with what the socket's file tells of it.
     fn explain(&self, error: bollard::errors::Error) -> Error {
-        match self.socket() {
-            Some(path) if error::is_permission_denied(&error) => Error::Unavailable(socket::refusal(path)),
-            _ => error::classify(error, CALL_TIMEOUT),
+        let classified = |error| error::classify(error, CALL_TIMEOUT);
+        match (self.socket(), error) {
+            (Some(path), error) if error::is_permission_denied(&error) => {
+                Error::Unavailable(socket::refusal(path))
+            }
+            (Some(path), error) => {
+                socket::impostor(path).map_or_else(|| classified(error), Error::Unavailable)
+            }
+            (None, error) => classified(error),
         }
     }
 

@@ -118,7 +118,9 @@ impl Run<'_> {
                 let connected = self.docker.connect(&id, &container.id, aliases, options).await;
                 let claimed =
                     matches!(&connected, Err(e) if e.conflict() == Some(Conflict::AlreadyConnected));
-                let said = connected.as_ref().map_or_else(Error::to_string, |()| "done".to_owned());
+                let said = connected.as_ref().map_or_else(Error::to_string, |()| {
+                    "the engine says that it is done, and it is not".to_owned()
+                });
                 let account = format!("{action}: {said}");
                 self.joined.push(Joined { network: id, container: container.id.clone(), claimed, account });
                 accept(connected, Conflict::AlreadyConnected)

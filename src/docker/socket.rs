@@ -1,6 +1,6 @@
 //! The engine's unix socket as a file.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Where Linux shows what is mounted where (proc(5)).
@@ -27,6 +27,18 @@ pub(super) fn refusal(path: &Path) -> String {
     )
 }
 
+/// What is there in the socket's place, if it is something else.
+pub(super) fn impostor(path: &Path) -> Option<String> {
+    let kind = path.metadata().ok()?.file_type();
+    let what = match (kind.is_socket(), kind.is_dir()) {
+        (true, _) => return None,
+        // What the engine makes of a bind mount whose source is not there.
+        (false, true) => "a directory, as a bind mount of a missing file makes one",
+        (false, false) => "a file",
+    };
+    Some(format!("{} is {what}, and no socket", path.display()))
+}
+
 fn is_mount_point(path: &Path, mounts: &str) -> bool {
     let path = path.to_string_lossy().replace(' ', "\\040");
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(&path))
@@ -49,6 +61,14 @@ mod tests {
         assert!(is("/an engine/docker.sock"));
         assert!(!is("/host/run/docker.sock"));
         assert!(!is("/docker.sock"));
+    }
+
+    #[test]
+    fn what_is_no_socket_is_told() {
+        let told = |path: &str| impostor(Path::new(path)).unwrap_or_default();
+        assert!(told("/proc").contains("a directory"));
+        assert!(told("/proc/self/status").contains("is a file, and no socket"));
+        assert_eq!(told("/nonexistent"), "");
     }
 
     #[test]
