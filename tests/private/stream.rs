@@ -147,12 +147,13 @@ fn it_has_caught_up_within_0_3_s_of_the_stream_s_return() {
             let wired = known + time_until(&stage, "it is wired", || is_wired(&stage, &consumer));
             let bound = engine.bound(CAUGHT_UP);
             println!("{fault}: known after {known:?}, wired after {wired:?}, at most {bound:?}");
-            if wired <= bound {
+            // To wire takes what the engine takes to make a network and two calls more.
+            if known <= bound && wired <= bound * 2 {
                 return;
             }
-            times.push(wired);
+            times.push((known, wired));
         }
-        panic!("{fault}: wired after {times:?}\n{}", stage.log());
+        panic!("{fault}: known and wired after {times:?}\n{}", stage.log());
     };
     take("no socket", &|| proxy.close(), &|| proxy.open());
     let refuse = |fate: fn() -> Fate| {

@@ -48,6 +48,11 @@ fn the_whole_job_takes_what_the_allowlist_allows_and_all_of_it() {
     stage.run("app2", &[("link.x", &target), ("link.x.handshake", "exchange"), ("link.y", &target)]);
     stage.await_state("app2", "x", "Ready");
     stage.await_state("app2", "y", "NoListener");
+    // Why an exec failed, its exit code tells.
+    let labels = [("link.x", target.as_str())];
+    stage.run_with("bare", &labels, &[], "tieline-lab/bare:latest", &["sleep", "100000"]);
+    stage.await_state("bare", "x", "Unknown");
+    stage.docker(&["rm", "-f", &stage.name("bare")]);
     stage.docker(&["restart", "-t", "0", &stage.name("app1")]);
     stage.await_state("app2", "x", "Ready");
     stage.docker(&["rm", "-f", &stage.name("app2")]);
