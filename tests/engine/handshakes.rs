@@ -23,7 +23,12 @@ fn a_persons_one_shot_listener_is_not_eaten_by_an_exchange() {
     let target = format!("{}:12345", stage.name("app1"));
     stage.run("app2", &[("link.x", &target), ("link.x.handshake", "exchange")]);
     stage.await_state("app2", "x", "Ready");
-    stage.docker(&["exec", "-d", &stage.name("app1"), "sh", "-c", "nc -l -p 12345 > /got"]);
+    // An exchange may just have the port; and an nc without an input hangs up as soon as somebody is there.
+    let listener = "mkfifo /in; exec 3<>/in; until nc -l -p 12345 <&3 >/got; do sleep 0.1; done";
+    stage.docker(&["exec", "-d", &stage.name("app1"), "sh", "-c", listener]);
+    stage.eventually("the person listens", || {
+        stage.shell("app1", "cat /proc/net/tcp /proc/net/tcp6").contains(":3039 00")
+    });
     let count = || stage.link("app2", "x").unwrap()["handshakes"].as_u64().unwrap();
     let before = count();
     stage.eventually("three more handshakes were made", || count() >= before + 3);
