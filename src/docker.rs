@@ -44,7 +44,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the answer to a ping may take: nothing has to be done for it.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a look is tried that the engine fails at.
+/// How often a call is tried that the engine fails at.
 const LOOKS: usize = 3;
 /// Delay before it is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -67,22 +67,23 @@ pub struct Call {
 /// The engine's events.
 type EventStream = BoxStream<'static, Result<EventMessage, Error>>;
 
-/// Tries a look again that the engine answers with a failure of its own: to look changes nothing, and
-/// one failure among many answers must not cost all that was learnt.
+/// Tries a call again that the engine answers with a failure of its own, and that does nothing when it
+/// is made twice: a look, to join, to leave, to remove. One failure among many answers must not cost all
+/// that was learnt, and where every n-th call fails it must not be the same one in every run.
 ///
 /// # Errors
 /// If it fails every time, or otherwise.
-pub async fn patiently<T, F>(look: impl Fn() -> F) -> Result<T, Error>
+pub async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
     for _ in 1..LOOKS {
-        match look().await {
+        match call().await {
             Err(Error::Failed(_)) => tokio::time::sleep(LOOK_AGAIN).await,
             other => return other,
         }
     }
-    look().await
+    call().await
 }
 
 /// Told of every finished call.

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ipnet::Ipv4Net;
 
-use crate::docker::{Conflict, Docker, Error};
+use crate::docker::{Conflict, Docker, Error, patiently};
 use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
 use crate::model::container::{ContainerId, NetworkId};
@@ -115,7 +115,7 @@ impl Run<'_> {
                 let Some(id) = self.id_of(network) else { return Ok(()) };
                 self.touched.containers.insert(container.id.clone());
                 self.touched.networks.insert(id.clone());
-                let connected = self.docker.connect(&id, &container.id, aliases, options).await;
+                let connected = patiently(|| self.docker.connect(&id, &container.id, aliases, options)).await;
                 let claimed =
                     matches!(&connected, Err(e) if e.conflict() == Some(Conflict::AlreadyConnected));
                 let said = connected.as_ref().map_or_else(Error::to_string, |()| {
@@ -134,16 +134,17 @@ impl Run<'_> {
                     },
                 };
                 self.touched.containers.insert(container.id.clone());
-                accept(self.docker.disconnect(&address, &container.id).await, Conflict::NotConnected)
+                let left = patiently(|| self.docker.disconnect(&address, &container.id)).await;
+                accept(left, Conflict::NotConnected)
             }
             Action::RemoveNetwork { id, .. } if self.spoiled.contains(id) => Ok(()),
             Action::RemoveNetwork { id, name } => {
                 self.touched.networks.insert(id.clone());
                 // The engine removes a network under those who do not run, and of one who was attached
                 // while it did not run, no event has told.
-                let attached = self.docker.containers_on(id, name).await?;
+                let attached = patiently(|| self.docker.containers_on(id, name)).await?;
                 if attached.is_empty() {
-                    return self.docker.remove_network(id).await;
+                    return patiently(|| self.docker.remove_network(id)).await;
                 }
                 self.touched.containers.extend(attached);
                 let message = "a container is attached to it".to_owned();
