@@ -29,9 +29,9 @@ pub enum Command {
     /// Show everything about one link: conditions, networks, paths, history.
     Describe(DescribeArgs),
     /// Show what the controller would do now; changes nothing.
-    Plan(PlanArgs),
+    Plan(LookArgs),
     /// Look whether the engine is there and lets the controller do its work; changes nothing.
-    Doctor(DoctorArgs),
+    Doctor(LookArgs),
     /// Remove every network that the controller owns.
     Teardown(TeardownArgs),
     /// Ask whether a controller works, for a container's health check.
@@ -170,23 +170,9 @@ pub struct DescribeArgs {
     pub output: Output,
 }
 
-/// Flags of `plan`.
+/// Flags of `plan` and `doctor`, which look at the engine as the controller would.
 #[derive(Clone, Debug, Args)]
-pub struct PlanArgs {
-    /// Which engine.
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// What labels mean.
-    #[command(flatten)]
-    pub policy: PolicyArgs,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-/// Flags of `doctor`.
-#[derive(Clone, Debug, Args)]
-pub struct DoctorArgs {
+pub struct LookArgs {
     /// Which engine.
     #[command(flatten)]
     pub engine: EngineArgs,

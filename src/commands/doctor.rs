@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Error, Exit, engine, output};
-use crate::cli::{DoctorArgs, Output};
+use crate::cli::{LookArgs, Output};
 use crate::config;
 use crate::docker::{Docker, Operation};
 use crate::model::subnet;
@@ -34,7 +34,7 @@ impl Health {
 /// What was looked at, how it is, and in words.
 type Finding = (String, Health, String);
 
-pub(super) async fn run(args: DoctorArgs) -> Result<Exit, Error> {
+pub(super) async fn run(args: LookArgs) -> Result<Exit, Error> {
     let docker = engine::docker(&config::host(&args.engine)?);
     // Who does not answer this, does not answer anything.
     docker.ping().await.map_err(|error| engine::unreachable(docker.host(), &error))?;

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::{Error, Exit, engine, output};
-use crate::cli::{Output, PlanArgs};
+use crate::cli::{LookArgs, Output};
 use crate::config;
 use crate::model::link::EdgeKey;
 use crate::model::plan::{Plan, plan};
 use crate::model::world::World;
 
-pub(super) async fn run(args: PlanArgs) -> Result<Exit, Error> {
+pub(super) async fn run(args: LookArgs) -> Result<Exit, Error> {
     let docker = engine::docker(&config::host(&args.engine)?);
     let world = engine::world(&docker, config::policy(&args.engine, &args.policy)).await?;
     let plans = plans(world);

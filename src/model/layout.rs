@@ -52,11 +52,11 @@ impl Spot {
         let room = capacity.saturating_sub(attached.len() - waiting.len());
         let crowded_out: BTreeSet<ContainerId> = waiting.into_iter().skip(room).collect();
         attached.retain(|id| !crowded_out.contains(id));
-        // Who was never started would look for it by name, and find two.
-        // And a network with hardly anybody on it is not full, whatever the engine said.
+        // With hardly anybody on it, it is not full, whatever the engine said.
         let full = world.obstacles().is_full(&network.id) && attached.len() > 1;
-        let closed = full || world.named(&network.name) > 1;
-        let capacity = if closed { 0 } else { capacity };
+        // Who was never started would look for it by name, and find two.
+        let ambiguous = world.named(&network.name) > 1;
+        let capacity = if full || ambiguous { 0 } else { capacity };
         Self {
             network: Some(network.clone()),
             attached,

@@ -1,7 +1,7 @@
 //! The metrics, judged by Prometheus' own tools.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use super::stage::{Stage, ok};
 
@@ -14,9 +14,8 @@ fn linked() -> Stage {
     stage
 }
 
-#[test]
-fn promtool_has_nothing_to_say() {
-    let stage = linked();
+/// What `promtool check metrics` makes of a text.
+pub fn promtool(text: &str) -> Output {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -24,8 +23,14 @@ fn promtool_has_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("this test needs promtool (Debian's package prometheus): {error}"));
-    promtool.stdin.take().unwrap().write_all(stage.get("/metrics").1.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    promtool.wait_with_output().unwrap()
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let stage = linked();
+    let output = promtool(&stage.get("/metrics").1);
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

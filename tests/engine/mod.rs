@@ -9,7 +9,7 @@ mod foreign;
 mod handshakes;
 mod killed;
 mod labels;
-mod metrics;
+pub mod metrics;
 mod modes;
 mod oracle;
 mod ourselves;

@@ -10,6 +10,12 @@ use super::state::{Attachment, Network};
 
 const LINK: (&str, &str) = ("tieline.link", "app1:80");
 
+/// Whether app1 is linked to so many consumers, each by a network of their own.
+fn are_linked(engine: &FakeEngine, consumers: usize) -> bool {
+    let wiring = engine.wiring();
+    wiring.len() == consumers && wiring.iter().all(|(_, on)| on.len() == 2 && on.contains(&"app1".to_owned()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fake_engine_and_the_controller_understand_each_other() {
     let engine = FakeEngine::start();
@@ -87,12 +93,7 @@ async fn errors_at_every_third_call_delay_but_do_not_lose() {
     let controller = Controller::start(&engine, &[]);
     engine.run("app1", &[]);
     let consumers: Vec<String> = ["a", "b", "c", "d"].iter().map(|name| engine.run(name, &[LINK])).collect();
-    controller
-        .eventually("all four are linked", || {
-            let wiring = engine.wiring();
-            wiring.len() == 4 && wiring.iter().all(|(_, on)| on.len() == 2 && on.contains(&"app1".to_owned()))
-        })
-        .await;
+    controller.eventually("all four are linked", || are_linked(&engine, 4)).await;
     for id in &consumers[1..] {
         engine.state().remove_container(id);
     }
@@ -185,11 +186,7 @@ async fn failures_at_every_third_call_of_all_delay_but_do_not_lose() {
     engine.run("app1", &[]);
     let consumers: Vec<String> = ["a", "b", "c"].iter().map(|name| engine.run(name, &[LINK])).collect();
     let controller = Controller::start(&engine, &[]);
-    let linked = || {
-        let wiring = engine.wiring();
-        wiring.len() == 3 && wiring.iter().all(|(_, on)| on.len() == 2 && on.contains(&"app1".to_owned()))
-    };
-    controller.eventually("all three are linked", linked).await;
+    controller.eventually("all three are linked", || are_linked(&engine, 3)).await;
     for id in &consumers[1..] {
         engine.state().remove_container(id);
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use tieline::model::labels::{MAX_MESSAGE_CHARS, is_plain};
 
+use crate::engine::metrics::promtool;
 use crate::engine::stage::{IMAGE, Stage};
 
 /// Creates a container by the engine's API, which takes what no command line can hold. Labels are
@@ -146,15 +147,7 @@ fn assert_page(stage: &Stage) {
 fn assert_metrics(stage: &Stage) {
     let (_, text) = stage.get("/metrics");
     assert_plain("the metrics", &text);
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("this test needs promtool (Debian's package prometheus): {error}"));
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
+    let output = promtool(&text);
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "promtool: {}", String::from_utf8_lossy(&said));
 }
