@@ -135,10 +135,7 @@ impl Docker {
 
     /// The ids of all containers, in whichever state.
     pub async fn list_containers(&self) -> Result<BTreeSet<ContainerId>, Error> {
-        let options = ListContainersOptions { all: true, ..Default::default() };
-        let list = self
-            .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
-            .await?;
+        let list = self.summaries(None).await?;
         Ok(list.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
 
@@ -146,16 +143,21 @@ impl Docker {
     /// started on it, the engine knows the network's name alone.
     pub async fn containers_on(&self, id: &NetworkId, name: &str) -> Result<BTreeSet<ContainerId>, Error> {
         let networks = vec![id.0.clone(), name.to_owned()];
-        let filters = Some(HashMap::from([("network".to_owned(), networks)]));
-        let options = ListContainersOptions { all: true, filters, ..Default::default() };
-        let list = self
-            .call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await)
-            .await?;
+        let list = self.summaries(Some(HashMap::from([("network".to_owned(), networks)]))).await?;
         let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
         let attached = list
             .into_iter()
             .filter(|summary| !leaving.contains(&summary.state) && !is_elsewhere(summary, id, name));
         Ok(attached.filter_map(|summary| summary.id.map(ContainerId)).collect())
+    }
+
+    /// The list's short accounts of containers in whichever state.
+    async fn summaries(
+        &self,
+        filters: Option<HashMap<String, Vec<String>>>,
+    ) -> Result<Vec<ContainerSummary>, Error> {
+        let options = ListContainersOptions { all: true, filters, ..Default::default() };
+        self.call(Operation::ContainerList, async |client| client.list_containers(Some(options)).await).await
     }
 
     /// How one container is now.
@@ -363,9 +365,8 @@ fn segment(name: &str) -> String {
 /// Whether what a container has under the `name` of a network is another network of that name.
 fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-    let told = networks.and_then(|networks| networks.get(name)?.network_id.as_deref());
-    // Podman 4.3 tells the name in the id's place.
-    told.is_some_and(|told| !told.is_empty() && told != id.as_str() && told != name)
+    let attachment = networks.and_then(|networks| networks.get(name)).cloned().map(convert::attachment);
+    attachment.is_some_and(|attachment| attachment.network_id(name).is_some_and(|told| told != id))
 }
 
 fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {

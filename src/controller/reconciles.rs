@@ -54,7 +54,6 @@ pub(super) enum Step {
 
 /// One that has ended.
 pub(super) struct Reconcile {
-    edge: EdgeKey,
     started: Instant,
     applied: Applied,
 }
@@ -145,13 +144,9 @@ impl Reconciles {
         let docker = self.docker.clone();
         let span = tracing::debug_span!("reconcile", %edge);
         let started = Instant::now();
-        let key = edge.clone();
-        let work = async move {
-            let applied = apply(&docker, actions).await;
-            Reconcile { edge, started, applied }
-        };
+        let work = async move { Reconcile { started, applied: apply(&docker, actions).await } };
         let task = self.tasks.spawn(work.instrument(span));
-        self.under_way.insert(task.id(), key);
+        self.under_way.insert(task.id(), edge);
     }
 
     /// Takes in how a reconcile ended, and gives what it saw.
@@ -160,21 +155,18 @@ impl Reconciles {
         ended: Result<(Id, Reconcile), JoinError>,
         world: &mut World,
     ) -> Vec<(Stamp, Observation)> {
-        let (id, reconcile) = match ended {
-            Ok(ended) => ended,
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(edge) = self.under_way.remove(&id) else { return Vec::new() };
+        world.obstacles_mut().release(&edge);
+        let Reconcile { started, applied } = match ended {
+            Ok((_, reconcile)) => reconcile,
             Err(error) => {
                 tracing::error!(%error, "a reconcile's task died");
-                if let Some(edge) = self.under_way.remove(&error.id()) {
-                    world.obstacles_mut().release(&edge);
-                    self.queue.failed(&edge);
-                }
+                self.queue.failed(&edge);
                 return Vec::new();
             }
         };
-        self.under_way.remove(&id);
-        let Reconcile { edge, started, applied } = reconcile;
         self.metrics.reconcile_duration_seconds.observe(started.elapsed().as_secs_f64());
-        world.obstacles_mut().release(&edge);
         for subnet in applied.refused {
             world.obstacles_mut().refuse(subnet);
         }

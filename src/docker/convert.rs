@@ -81,7 +81,7 @@ fn network_mode(mode: &str) -> NetworkMode {
 }
 
 /// Engine 20.10 gives an empty string for what it does not know yet.
-fn attachment(endpoint: EndpointSettings) -> Attachment {
+pub(super) fn attachment(endpoint: EndpointSettings) -> Attachment {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     Attachment {
         network: filled(endpoint.network_id).map(NetworkId),
