@@ -53,7 +53,6 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         docker,
         made: HashMap::new(),
         joined: Vec::new(),
-        spoiled: BTreeSet::new(),
         touched: Touched::default(),
         applied: Applied::default(),
     };
@@ -94,9 +93,6 @@ struct Run<'a> {
     made: HashMap<String, NetworkId>,
     /// Who was connected to what.
     joined: Vec<Joined>,
-    /// Networks that somebody could not be attached to or detached from. The engine would remove them
-    /// under a stopped container, which could not start any more.
-    spoiled: BTreeSet<NetworkId>,
     touched: Touched,
     applied: Applied,
 }
@@ -137,11 +133,11 @@ impl Run<'_> {
                 let left = patiently(|| self.docker.disconnect(&address, &container.id)).await;
                 accept(left, Conflict::NotConnected)
             }
-            Action::RemoveNetwork { id, .. } if self.spoiled.contains(id) => Ok(()),
             Action::RemoveNetwork { id, name } => {
                 self.touched.networks.insert(id.clone());
-                // The engine removes a network under those who do not run, and of one who was attached
-                // while it did not run, no event has told.
+                // The engine removes a network under those who do not run, who could not start any more.
+                // One may just have failed to be detached; and of one who was attached while it did not
+                // run, no event has told.
                 let attached = patiently(|| self.docker.containers_on(id, name)).await?;
                 if attached.is_empty() {
                     return patiently(|| self.docker.remove_network(id)).await;
@@ -163,9 +159,6 @@ impl Run<'_> {
 
     fn note(&mut self, action: &Action, error: &Error) {
         tracing::debug!(%action, %error, "the engine refused");
-        if let Action::Connect { network, .. } | Action::Disconnect { network, .. } = action {
-            self.spoiled.extend(self.id_of(network));
-        }
         let trouble = Trouble::new(reason(action, error), &format!("{action}: {error}"));
         let retry = match error {
             // What is gone will not come back under that id; the look afterwards tells the rest.

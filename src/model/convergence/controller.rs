@@ -110,7 +110,6 @@ impl Controller {
 pub struct Run {
     pub made: BTreeMap<String, NetworkId>,
     pub joined: Vec<(NetworkId, ContainerId)>,
-    pub spoiled: BTreeSet<NetworkId>,
     pub containers: BTreeSet<ContainerId>,
     pub networks: BTreeSet<NetworkId>,
     pub all_networks: bool,

@@ -286,6 +286,17 @@ impl Engine {
         }
     }
 
+    /// Who refers to a network and could still be started, in whichever state.
+    pub fn attached_to(&self, id: &NetworkId) -> Vec<ContainerId> {
+        let Some(network) = self.networks.get(id) else { return Vec::new() };
+        let on = |body: &Body| {
+            let entry = body.entries.get(&network.name);
+            entry.is_some_and(|entry| entry.shown.network.as_ref().is_none_or(|told| told == id))
+        };
+        let attached = self.containers.iter().filter(|(_, body)| !body.is_leaving() && on(body));
+        attached.map(|(id, _)| id.clone()).collect()
+    }
+
     pub fn remove_network(&mut self, id: &NetworkId) -> Result<(), Refusal> {
         if self.containers.values().any(|body| body.endpoints.contains(id)) {
             return Err(Refusal::InUse);

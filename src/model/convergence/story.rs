@@ -233,10 +233,14 @@ impl Story {
                 self.news(&Subject::Container(container.id.clone()), news);
                 accept(result.map(drop), Refusal::NotConnected)?;
             }
-            Action::RemoveNetwork { id, .. } if run.spoiled.contains(id) => {}
             Action::RemoveNetwork { id, .. } => {
                 self.must_be_ours(id, action);
                 run.networks.insert(id.clone());
+                let attached = self.engine.attached_to(id);
+                if !attached.is_empty() {
+                    run.containers.extend(attached);
+                    return Err(Refusal::InUse);
+                }
                 self.engine.remove_network(id)?;
                 self.news(&Subject::Network(id.clone()), news);
             }
@@ -256,11 +260,6 @@ impl Story {
     fn note(&mut self, at: usize, run: &mut Run, action: &Action, refusal: Option<Refusal>) {
         if matches!(refusal, Some(Refusal::NoSuchContainer | Refusal::NoSuchNetwork)) {
             return;
-        }
-        if let Action::Connect { network: NetworkRef::Existing { id, .. }, .. }
-        | Action::Disconnect { network: NetworkRef::Existing { id, .. }, .. } = action
-        {
-            run.spoiled.insert(id.clone());
         }
         match (action, refusal) {
             (Action::CreateNetwork(new), Some(Refusal::SubnetTaken)) => {
