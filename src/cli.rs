@@ -7,6 +7,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 
 use crate::config;
+use crate::model::handshake::role::{Manner, Transport};
+use crate::model::link::Target;
+use crate::prober::order::Order;
+
+/// Handshakes begun in a second by default: as many as the containers' own `nc` makes of them on a large
+/// machine, and no burst that a small one would feel.
+const MAX_HANDSHAKE_RATE: u16 = 100;
 
 /// Links between Docker containers, declared by labels: wired, proven, measured.
 ///
@@ -30,12 +37,17 @@ pub enum Command {
     Describe(DescribeArgs),
     /// Show what the controller would do now; changes nothing.
     Plan(LookArgs),
+    /// Make one handshake now, step by step, and say which step fails and what to do.
+    Check(CheckArgs),
     /// Look whether the engine is there and lets the controller do its work; changes nothing.
     Doctor(LookArgs),
     /// Remove every network that the controller owns.
     Teardown(TeardownArgs),
     /// Ask whether a controller works, for a container's health check.
     Healthcheck(ServerArgs),
+    /// Play one side of a handshake; the controller starts it where a container has no nc.
+    #[command(hide = true)]
+    Speak(SpeakArgs),
 }
 
 /// Which engine, and whose networks on it.
@@ -61,6 +73,17 @@ pub struct PolicyArgs {
     /// Providers without an accept label accept nobody
     #[arg(long, env = "TIELINE_DEFAULT_DENY")]
     pub default_deny: bool,
+}
+
+/// How handshakes are made.
+#[derive(Clone, Debug, Args)]
+pub struct ProofArgs {
+    /// How handshakes are made: the first of these ways that can do it, or `auto` for exec,namespace,helper
+    #[arg(long, env = "TIELINE_PROBER", default_value = "auto", value_name = "WAY,WAY", value_parser = config::parse_prober)]
+    pub prober: Order,
+    /// The image of helper containers, with this program in it [default: the one that it runs in, else tieline:latest]
+    #[arg(long, env = "TIELINE_HELPER_IMAGE", value_name = "IMAGE", value_parser = config::parse_image)]
+    pub helper_image: Option<String>,
 }
 
 /// Flags of `run`.
@@ -90,24 +113,18 @@ pub struct RunArgs {
     /// Handshakes at once [default: 4 for each core]
     #[arg(long, env = "TIELINE_MAX_HANDSHAKES", value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_handshakes: Option<u16>,
-    /// How handshakes are made
-    #[arg(long, env = "TIELINE_PROBER", value_enum, default_value_t = ProberKind::Auto)]
-    pub prober: ProberKind,
+    /// Handshakes begun in a second, at most
+    #[arg(long, env = "TIELINE_MAX_HANDSHAKE_RATE", default_value_t = MAX_HANDSHAKE_RATE, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_handshake_rate: u16,
+    /// How handshakes are made.
+    #[command(flatten)]
+    pub proof: ProofArgs,
     /// How log lines are written
     #[arg(long, env = "TIELINE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Plain)]
     pub log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or tracing directives
     #[arg(long, env = "TIELINE_LOG_LEVEL", default_value = "info", value_name = "LEVEL", value_parser = config::parse_level)]
     pub log_level: String,
-}
-
-/// How handshakes are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProberKind {
-    /// The best way that there is; in this version that is `exec`.
-    Auto,
-    /// By the containers' own `nc`, executed in them.
-    Exec,
 }
 
 /// How log lines are written.
@@ -184,6 +201,26 @@ pub struct LookArgs {
     pub output: Output,
 }
 
+/// Flags of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Who opens the connection: a container, or a compose service as PROJECT/SERVICE
+    #[arg(value_name = "CONSUMER")]
+    pub consumer: String,
+    /// To whom and where, as a label would say it: [tcp://|udp://]PROVIDER:PORT or unix://PROVIDER/PATH
+    #[arg(value_name = "PROVIDER:PORT", value_parser = config::parse_asked_target)]
+    pub target: Target,
+    /// Bound on each handshake, where the link does not say
+    #[arg(long, env = "TIELINE_TIMEOUT", default_value = "3s", value_parser = config::parse_timeout)]
+    pub timeout: Duration,
+    /// How it is made.
+    #[command(flatten)]
+    pub proof: ProofArgs,
+    /// Which engine, and what labels mean.
+    #[command(flatten)]
+    pub look: LookArgs,
+}
+
 /// Flags of `teardown`.
 #[derive(Clone, Debug, Args)]
 pub struct TeardownArgs {
@@ -193,4 +230,56 @@ pub struct TeardownArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// Flags of `speak`.
+#[derive(Clone, Debug, Args)]
+pub struct SpeakArgs {
+    /// For how many milliseconds at most
+    #[arg(long, value_name = "N")]
+    pub bound_ms: u64,
+    /// Which side.
+    #[command(subcommand)]
+    pub part: Part,
+}
+
+/// The sides of a handshake.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Part {
+    /// Listen for one peer
+    Listener {
+        /// On what: tcp or udp
+        #[arg(long, value_parser = config::parse_transport)]
+        transport: Transport,
+        /// On the first of these that nobody has
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// Say besides whether somebody has this port
+        #[arg(long)]
+        asked: Option<u16>,
+    },
+    /// Connect to the port that is told on stdin
+    Client {
+        /// By what: tcp or udp
+        #[arg(long, value_parser = config::parse_transport)]
+        transport: Transport,
+        /// To whom
+        #[arg(long)]
+        host: String,
+        /// To one of these
+        #[arg(long, value_delimiter = ',', required = true)]
+        ports: Vec<u16>,
+        /// knock, talk or ask
+        #[arg(long, value_parser = config::parse_manner)]
+        manner: Manner,
+    },
+    /// Connect to a unix socket once a line comes on stdin
+    SocketClient {
+        /// To which
+        #[arg(long)]
+        path: String,
+        /// knock, talk or ask
+        #[arg(long, value_parser = config::parse_manner)]
+        manner: Manner,
+    },
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: exit codes, the way to an engine and the way to
 //! a running controller.
 
+mod check;
 mod client;
 mod describe;
 mod doctor;
@@ -9,6 +10,7 @@ mod healthcheck;
 mod output;
 mod plan;
 mod run;
+mod speak;
 mod status;
 mod style;
 mod table;
@@ -68,8 +70,10 @@ pub async fn run(command: Command) -> Result<Exit, Error> {
         Command::Status(args) => status::run(args).await,
         Command::Describe(args) => describe::run(args).await,
         Command::Plan(args) => plan::run(args).await,
+        Command::Check(args) => check::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Teardown(args) => teardown::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
+        Command::Speak(args) => Ok(speak::run(args).await),
     }
 }

@@ -10,10 +10,13 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::{EngineArgs, PolicyArgs};
 use crate::commands::Error;
 use crate::docker::DEFAULT_HOST;
-use crate::model::labels::{INTERVAL_RANGE, TIMEOUT_RANGE, parse_duration};
+use crate::model::handshake::role::{Manner, Transport};
+use crate::model::labels::{DEFAULT_PREFIX, INTERVAL_RANGE, TIMEOUT_RANGE, parse_duration, parse_target};
+use crate::model::link::Target;
 use crate::model::owner::Owner;
 use crate::model::subnet::PAIR_PREFIX;
 use crate::model::world::Policy;
+use crate::prober::order::{Order, Way};
 
 /// The longest duration that a flag takes.
 const MOST: Duration = Duration::from_secs(24 * 3600);
@@ -67,6 +70,11 @@ pub fn parse_server(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads what `check` is asked about.
+pub fn parse_asked_target(text: &str) -> Result<Target, String> {
+    parse_target(DEFAULT_PREFIX, text).map_err(|fault| fault.fix)
+}
+
 /// Reads an instance's name. It becomes part of network names, so it has their characters.
 pub fn parse_instance(text: &str) -> Result<String, String> {
     let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
@@ -85,6 +93,14 @@ pub fn parse_prefix(text: &str) -> Result<String, String> {
         None if !text.is_empty() && all => Err(format!("a prefix ends with a dot; write '{text}.'")),
         _ => Err("write a name that ends with a dot, such as 'tieline.'".to_owned()),
     }
+}
+
+/// Reads an image's name or id. Which of those the engine knows, it says itself.
+pub fn parse_image(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err("write an image's name or id, such as tieline:latest".to_owned())
 }
 
 /// Reads a pool of subnets.
@@ -138,6 +154,40 @@ pub fn parse_level(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads in which ways handshakes are made, the first one first.
+pub fn parse_prober(text: &str) -> Result<Order, String> {
+    let right =
+        || format!("write auto, or some of {}, the first one first", Way::ALL.map(Way::as_str).join(","));
+    if text == "auto" {
+        let [first, others @ ..] = Way::ALL;
+        return Ok(Order { first, others: others.to_vec() });
+    }
+    let way = |word| Way::ALL.into_iter().find(|way| way.as_str() == word).ok_or_else(right);
+    let mut ways = text.split(',').map(str::trim).map(way);
+    let first = ways.next().ok_or_else(right)??;
+    let mut others = Vec::new();
+    for way in ways {
+        let way = way?;
+        if way == first || others.contains(&way) {
+            return Err(format!("{} is there twice; {}", way.as_str(), right()));
+        }
+        others.push(way);
+    }
+    Ok(Order { first, others })
+}
+
+/// Reads what carries a handshake.
+pub fn parse_transport(text: &str) -> Result<Transport, String> {
+    let known = [Transport::Tcp, Transport::Udp].into_iter().find(|transport| transport.as_str() == text);
+    known.ok_or_else(|| "write tcp or udp".to_owned())
+}
+
+/// Reads what a client does.
+pub fn parse_manner(text: &str) -> Result<Manner, String> {
+    let known = [Manner::Knock, Manner::Talk, Manner::Ask].into_iter().find(|manner| manner.as_str() == text);
+    known.ok_or_else(|| "write knock, talk or ask".to_owned())
+}
+
 /// Reads CONSUMER/LINK. A consumer that is a service has a slash itself; a link never.
 pub fn parse_link(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('/') {
@@ -169,6 +219,21 @@ mod tests {
         assert!(parse_listen("9810").unwrap_err().contains("127.0.0.1:9810"));
         assert!(parse_link("web").unwrap_err().contains("CONSUMER/LINK"));
         assert!(parse_instance("a/b").is_err());
+        for image in ["", " ", "tieline latest"] {
+            assert!(parse_image(image).unwrap_err().contains("tieline:latest"), "{image}");
+        }
+    }
+
+    #[test]
+    fn ways_are_read_in_their_order_each_once() {
+        let order = |first, others: &[Way]| Order { first, others: others.to_vec() };
+        assert_eq!(parse_prober("exec").unwrap(), order(Way::Exec, &[]));
+        assert_eq!(parse_prober("namespace, exec").unwrap(), order(Way::Namespace, &[Way::Exec]));
+        assert_eq!(parse_prober("auto").unwrap(), order(Way::ALL[0], &Way::ALL[1..]));
+        assert!(parse_prober("exec,namespace,exec").unwrap_err().starts_with("exec is there twice"));
+        for wrong in ["", "exec,", "telnet", "auto,exec", "exec namespace", "Exec"] {
+            assert!(parse_prober(wrong).unwrap_err().contains("auto, or some of exec,"), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,8 +3,11 @@
 
 mod convert;
 mod error;
-pub mod exec;
+mod exec;
+pub mod helper;
 pub mod operation;
+pub mod place;
+pub mod process;
 mod socket;
 mod trial;
 mod version;
@@ -17,8 +20,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bollard::models::{
-    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage, Ipam, IpamConfig,
-    NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage,
+    Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
 };
 use bollard::query_parameters::{
     EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
@@ -26,7 +29,8 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::model::container::{ContainerId, Labels, NetworkId, RunState};
+use crate::model::container::{ContainerId, Labels, NetworkId, NetworkMode, RunState};
+use crate::model::owner::HELPER;
 use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
 
@@ -133,26 +137,36 @@ impl Docker {
         tokio::time::timeout(PING_TIMEOUT, answer).await.map_err(|_| Error::unanswered(PING_TIMEOUT))?
     }
 
-    /// The ids of all containers, in whichever state.
+    /// The ids of all containers but helpers, in whichever state.
     pub async fn list_containers(&self) -> Result<BTreeSet<ContainerId>, Error> {
         let list = self.summaries(None).await?;
         Ok(list.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
 
-    /// Who is attached to a network and could still be started, in whichever state. Of what was never
-    /// started on it, the engine knows the network's name alone.
+    /// Who is attached to a network and could still be started, though not without it, in whichever state. Of
+    /// what was never started on it, the engine knows the network's name alone.
     pub async fn containers_on(&self, id: &NetworkId, name: &str) -> Result<BTreeSet<ContainerId>, Error> {
         let networks = vec![id.0.clone(), name.to_owned()];
         let list = self.summaries(Some(HashMap::from([("network".to_owned(), networks)]))).await?;
         let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
-        let attached = list
-            .into_iter()
-            .filter(|summary| !leaving.contains(&summary.state) && !is_elsewhere(summary, id, name));
+        let attached = list.into_iter().filter(|summary| {
+            !leaving.contains(&summary.state) && !is_guest(summary) && !is_elsewhere(summary, id, name)
+        });
         Ok(attached.filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
 
-    /// The list's short accounts of containers in whichever state.
+    /// The list's short accounts of containers in whichever state, without those of helpers: to all but
+    /// who speaks by them there are none.
     async fn summaries(
+        &self,
+        filters: Option<HashMap<String, Vec<String>>>,
+    ) -> Result<Vec<ContainerSummary>, Error> {
+        let mut list = self.all_summaries(filters).await?;
+        list.retain(|summary| !helper::is_one(summary.labels.as_ref()));
+        Ok(list)
+    }
+
+    async fn all_summaries(
         &self,
         filters: Option<HashMap<String, Vec<String>>>,
     ) -> Result<Vec<ContainerSummary>, Error> {
@@ -163,27 +177,36 @@ impl Docker {
     /// How one container is now.
     pub async fn look_at_container(&self, id: &ContainerId) -> Result<(Stamp, Observation), Error> {
         let stamp = self.stamp();
-        let options = None::<InspectContainerOptions>;
-        let found = self
-            .call(Operation::ContainerInspect, async |client| {
-                client.inspect_container(id.as_str(), options).await
-            })
-            .await;
-        match found {
+        match self.inspect(id).await {
             Ok(response) => {
-                Ok((stamp, Observation::Container(Box::new(convert::container(id.clone(), response)))))
+                let container = convert::container(id.clone(), response);
+                Ok((
+                    stamp,
+                    match container.labels.contains_key(HELPER) {
+                        // Nothing may ever come to be declared, wired or told about one.
+                        true => Observation::ContainerGone(container.id),
+                        false => Observation::Container(Box::new(container)),
+                    },
+                ))
             }
             Err(Error::NotFound(_)) => Ok((stamp, Observation::ContainerGone(id.clone()))),
             Err(error) => Err(error),
         }
     }
 
-    /// What the program of one container does now.
-    pub async fn run_state(&self, id: &ContainerId) -> Result<RunState, Error> {
+    /// What the program of one container does now, and when it was last started, in the engine's words.
+    pub async fn run_state(&self, id: &ContainerId) -> Result<(RunState, String), Error> {
         match self.look_at_container(id).await?.1 {
-            Observation::Container(container) => Ok(container.state),
+            Observation::Container(container) => Ok((container.state, container.started)),
             _ => Err(Error::NotFound(format!("there is no container {id}"))),
         }
+    }
+
+    /// The engine's account of one container.
+    async fn inspect(&self, id: &ContainerId) -> Result<ContainerInspectResponse, Error> {
+        let options = None::<InspectContainerOptions>;
+        let inspect = async |client: &bollard::Docker| client.inspect_container(id.as_str(), options).await;
+        self.call(Operation::ContainerInspect, inspect).await
     }
 
     /// All networks, ours and others.
@@ -360,6 +383,13 @@ fn segment(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     let encoded = |b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
     name.bytes().map(encoded).collect()
+}
+
+/// Whether a container lives in another one's namespace. It starts without the networks that somebody put it
+/// on while it did not run, and while it runs it cannot be detached from them (moby, `daemon`).
+fn is_guest(summary: &ContainerSummary) -> bool {
+    let mode = summary.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
+    mode.is_some_and(|mode| convert::network_mode(mode) == NetworkMode::Shared)
 }
 
 /// Whether what a container has under the `name` of a network is another network of that name.

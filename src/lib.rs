@@ -31,4 +31,5 @@ pub mod queue;
 pub mod routes;
 pub mod shutdown;
 pub mod snapshot;
+pub mod speaker;
 pub mod telemetry;

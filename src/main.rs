@@ -30,5 +30,8 @@ fn start(cli: Cli) -> anyhow::Result<Result<Exit, commands::Error>> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    Ok(runtime.block_on(commands::run(cli.command)))
+    let ended = runtime.block_on(commands::run(cli.command));
+    // A read of stdin cannot be taken back, and nothing is worth waiting for any more.
+    runtime.shutdown_background();
+    Ok(ended)
 }

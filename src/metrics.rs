@@ -1,6 +1,7 @@
 //! The metrics: what happened is counted as it happens; what is so is read from the snapshot at each
 //! scrape, and so no series outlives its link.
 
+mod since;
 mod view;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use prometheus::{
 };
 
 use crate::snapshot::Snapshot;
+pub use since::Since;
 
 /// Buckets of every histogram, seconds.
 pub const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -24,6 +26,7 @@ pub struct Metrics {
     pub handshakes_inconclusive_total: IntCounterVec,
     pub handshakes_in_flight: IntGauge,
     pub handshake_queue_depth: IntGauge,
+    pub handshake_lateness_seconds: Since,
     pub wiring_duration_seconds: HistogramVec,
     pub engine_up: IntGauge,
     pub engine_requests_total: IntCounterVec,
@@ -56,6 +59,8 @@ pub struct LabelValues<'a> {
     pub failures: Vec<&'a str>,
     /// Why a handshake tells nothing.
     pub inconclusive: Vec<&'a str>,
+    /// Protocols of links.
+    pub protocols: Vec<&'a str>,
     /// Ways to make a handshake.
     pub probers: Vec<&'a str>,
 }
@@ -160,6 +165,11 @@ impl Metrics {
                 &r,
                 "handshake_queue_depth",
                 "Handshakes that are due and wait for a turn.",
+            )?,
+            handshake_lateness_seconds: Since::register(
+                &r,
+                "handshake_lateness_seconds",
+                "How long ago the handshake became due that waits for longest; 0 when none waits.",
             )?,
             wiring_duration_seconds: histograms(
                 &r,
@@ -315,8 +325,12 @@ impl Metrics {
         for reason in &values.inconclusive {
             self.handshakes_inconclusive_total.with_label_values(&[reason]);
         }
-        for prober in &values.probers {
-            self.handshake_duration_seconds.with_label_values(&["tcp", prober]);
+        for (protocol, prober) in values
+            .protocols
+            .iter()
+            .flat_map(|protocol| values.probers.iter().map(move |prober| (protocol, prober)))
+        {
+            self.handshake_duration_seconds.with_label_values(&[protocol, prober]);
         }
         for result in Reconciled::ALL {
             self.reconcile_total.with_label_values(&[result.as_str()]);

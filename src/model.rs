@@ -4,17 +4,20 @@
 //! same input always gives the same answer, so every decision can be tested without a Docker.
 
 pub mod assess;
+pub mod carrier;
 pub mod condition;
 pub mod container;
 #[cfg(test)]
 mod convergence;
 pub mod declaration;
 pub mod handshake;
+pub mod inquiry;
 #[cfg(test)]
 mod lab;
 pub mod labels;
 pub mod layout;
 pub mod link;
+pub mod mounts;
 pub mod obstacles;
 pub mod owner;
 pub mod plan;

@@ -1,10 +1,10 @@
 //! The work queue: what is to be done and from when on.
 //!
 //! One entry a key, at the earliest time that was asked for; a key that is being worked on is not
-//! given out a second time, but kept for when it is done; failures back off, each key by itself.
+//! given out a second time, but keeps its place until it is done; failures back off, each key by itself.
 //! (The rules are those of Kubernetes' workqueue and kube-rs' scheduler.)
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ pub struct Queue<K> {
     times: HashMap<K, Instant>,
     running: HashMap<K, Instant>,
     failures: HashMap<K, u32>,
-    held: HashSet<K>,
 }
 
 impl<K> Default for Queue<K> {
@@ -32,7 +31,6 @@ impl<K> Default for Queue<K> {
             times: HashMap::new(),
             running: HashMap::new(),
             failures: HashMap::new(),
-            held: HashSet::new(),
         }
     }
 }
@@ -45,10 +43,6 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// Makes `key` due at `at`, or at the earlier time that it is due at already.
     pub fn add_at(&mut self, key: K, at: Instant) {
-        if self.running.contains_key(&key) && at <= Instant::now() {
-            self.held.insert(key);
-            return;
-        }
         match self.times.get(&key) {
             Some(known) if *known <= at => {}
             Some(known) => {
@@ -62,28 +56,38 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     /// Waits for a key that is due and not being worked on, and hands it out. Waits for ever when
     /// there is none. Cancel safe.
     pub async fn next(&mut self) -> K {
-        let next = self.due.iter().find(|(_, key)| !self.running.contains_key(key)).cloned();
-        let Some((at, key)) = next else { return std::future::pending().await };
+        let Some((at, key)) = self.first(|_| true) else { return std::future::pending().await };
         tokio::time::sleep_until(at).await;
-        self.due.remove(&(at, key.clone()));
-        self.times.remove(&key);
-        self.running.insert(key.clone(), Instant::now());
+        self.begin(&key);
         key
+    }
+
+    /// The first key that is not being worked on and that `may` be, and the time from which it is due.
+    pub fn first(&self, mut may: impl FnMut(&K) -> bool) -> Option<(Instant, K)> {
+        self.due.iter().find(|(_, key)| !self.running.contains_key(key) && may(key)).cloned()
+    }
+
+    /// Begins the work on `key`.
+    pub fn begin(&mut self, key: &K) {
+        self.remove_time(key);
+        self.running.insert(key.clone(), Instant::now());
+    }
+
+    /// The earliest time from which a key is due, be it past or to come.
+    pub fn earliest(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Forgets that `key` is due. Work on it that is under way is not ended.
     pub fn remove(&mut self, key: &K) {
-        if let Some(at) = self.times.remove(key) {
-            self.due.remove(&(at, key.clone()));
-        }
-        self.held.remove(key);
+        self.remove_time(key);
         self.failures.remove(key);
     }
 
     /// Ends the work on `key` and forgets its failures.
     pub fn done(&mut self, key: &K) {
         self.failures.remove(key);
-        self.finish(key);
+        self.running.remove(key);
     }
 
     /// Ends the work on `key`, which failed or is not known to be done: it is due again after its
@@ -92,7 +96,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let failures = self.failures.entry(key.clone()).or_insert(0);
         let delay = backoff(*failures);
         *failures = failures.saturating_add(1);
-        self.finish(key);
+        self.running.remove(key);
         self.add_at(key.clone(), Instant::now() + delay);
         delay
     }
@@ -104,7 +108,8 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
     /// How many keys wait.
     pub fn depth(&self) -> usize {
-        self.due.iter().filter(|(at, _)| *at <= Instant::now()).count() + self.held.len()
+        let now = Instant::now();
+        self.due.iter().take_while(|(at, _)| *at <= now).count()
     }
 
     /// Since when the oldest running work has been running.
@@ -117,10 +122,9 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.due.insert((at, key));
     }
 
-    fn finish(&mut self, key: &K) {
-        self.running.remove(key);
-        if self.held.remove(key) {
-            self.add(key.clone());
+    fn remove_time(&mut self, key: &K) {
+        if let Some(at) = self.times.remove(key) {
+            self.due.remove(&(at, key.clone()));
         }
     }
 }
@@ -182,6 +186,23 @@ mod tests {
         assert_eq!(due(&mut queue).await, None);
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_done_is_passed_over_and_keeps_its_place() {
+        let mut queue = Queue::default();
+        let start = Instant::now();
+        for key in ["a", "b", "c"] {
+            queue.add(key);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(queue.first(|key| *key != "a"), Some((start + Duration::from_secs(1), "b")));
+        queue.begin(&"b");
+        assert_eq!(queue.first(|key| *key != "a"), Some((start + Duration::from_secs(2), "c")));
+        assert_eq!(queue.first(|_| true), Some((start, "a")));
+        assert_eq!(queue.earliest(), Some(start));
+        queue.remove(&"a");
+        assert_eq!(queue.earliest(), Some(start + Duration::from_secs(2)));
     }
 
     #[tokio::test(start_paused = true)]

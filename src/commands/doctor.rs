@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Error, Exit, engine, output};
 use crate::cli::{LookArgs, Output};
 use crate::config;
+use crate::docker::operation::Purpose;
 use crate::docker::{Docker, Operation};
 use crate::model::subnet;
 use crate::model::world::World;
@@ -77,7 +78,10 @@ async fn call(docker: &Docker, operation: Operation) -> Finding {
     let (health, words) = match docker.try_out(operation).await {
         None => (Health::Untried, "to try it would change something".to_owned()),
         Some(Ok(())) => (Health::Good, String::new()),
-        Some(Err(error)) => (Health::Bad, error.to_string()),
+        Some(Err(error)) => match operation.purpose() {
+            Purpose::Job => (Health::Bad, error.to_string()),
+            Purpose::Helper => (Health::Doubtful, format!("{error}; no handshakes by helpers")),
+        },
     };
     (operation.as_str().to_owned(), health, words)
 }

@@ -15,8 +15,9 @@ use crate::docker::{self, Call, Docker, OnCall, Operation, Version, watch};
 use crate::metrics::{LabelValues, Metrics};
 use crate::model::handshake::{FailReason, InconclusiveReason};
 use crate::model::world::World;
-use crate::prober::exec::ExecProber;
-use crate::prober::{self, Prober};
+use crate::prober::helper::{self, Helper};
+use crate::prober::order::{Way, ordered};
+use crate::prober::{self, Budget};
 use crate::snapshot::Snapshot;
 use crate::{http, routes, shutdown, telemetry};
 
@@ -86,9 +87,14 @@ async fn assemble(
     let (snapshots, snapshot_rx) = channel::channel(Arc::new(Snapshot::default()));
 
     let mut watching = tokio::spawn(watch::follow(docker.clone(), args.resync, signal_tx));
+    let instance = args.engine.instance.as_str();
+    let helper = || Helper::new(docker.clone(), instance, args.proof.helper_image.clone());
+    if args.proof.prober.has(Way::Helper) {
+        tokio::spawn(helper::sweep(docker.clone(), instance.to_owned()));
+    }
     let mut proving = tokio::spawn(prober::run(
-        Arc::new(ExecProber::new(docker.clone())),
-        max_handshakes(args),
+        Arc::new(ordered(&args.proof.prober, &docker, helper, None)),
+        budget(args),
         job_rx,
         verdict_tx,
         Arc::clone(&metrics),
@@ -135,9 +141,12 @@ async fn assemble(
     Ok(())
 }
 
-fn max_handshakes(args: &RunArgs) -> usize {
+fn budget(args: &RunArgs) -> Budget {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    args.max_handshakes.map_or(HANDSHAKES_PER_CORE * cores, usize::from)
+    Budget {
+        at_once: args.max_handshakes.map_or(HANDSHAKES_PER_CORE * cores, usize::from),
+        a_second: args.max_handshake_rate,
+    }
 }
 
 fn count_calls(metrics: Arc<Metrics>) -> OnCall {
@@ -159,6 +168,7 @@ fn label_values() -> LabelValues<'static> {
         stream_losses: watch::Loss::ALL.map(watch::Loss::as_str).to_vec(),
         failures: FailReason::ALL.iter().map(|reason| reason.as_str()).chain([prober::NO_LISTENER]).collect(),
         inconclusive: InconclusiveReason::ALL.iter().map(|reason| reason.as_str()).collect(),
-        probers: vec![ExecProber::NAME],
+        probers: Way::ALL.map(Way::as_str).to_vec(),
+        protocols: vec!["tcp", "udp", "unix"],
     }
 }

@@ -1,4 +1,5 @@
-//! `tieline teardown`: removes every network that the controller owns, and nothing else.
+//! `tieline teardown`: removes every network that the controller owns and what a killed one left of its
+//! helpers, and nothing else.
 
 use serde_json::json;
 
@@ -6,6 +7,7 @@ use super::{Error, Exit, engine, output};
 use crate::cli::{Output, TeardownArgs};
 use crate::config;
 use crate::controller;
+use crate::docker::{self, Docker};
 use crate::model::labels::{DEFAULT_PREFIX, message};
 use crate::model::owner::Owner;
 use crate::model::plan;
@@ -19,14 +21,18 @@ pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
     let after = engine::world(&docker, policy(&args)).await?;
     let left = names(&after);
     let removed: Vec<String> = names(&before).into_iter().filter(|name| !left.contains(name)).collect();
+    let helpers = remove_helpers(&docker, &args.engine.instance).await?;
     match args.output {
-        Output::Json => output::println(&json!({ "removed": removed, "left": left }).to_string())?,
-        Output::Text if removed.is_empty() && left.is_empty() => {
+        Output::Json => output::println(
+            &json!({ "removed": removed, "left": left, "removed_helpers": helpers }).to_string(),
+        )?,
+        Output::Text if removed.is_empty() && left.is_empty() && helpers.is_empty() => {
             output::println(&format!("nothing to remove: instance {} owns no network", args.engine.instance))?
         }
         Output::Text => {
-            let lines: String = removed.iter().map(|name| format!("removed network {name}\n")).collect();
-            output::print(&lines)?;
+            let networks = removed.iter().map(|name| format!("removed network {name}\n"));
+            let helpers = helpers.iter().map(|id| format!("removed helper {id}\n"));
+            output::print(&networks.chain(helpers).collect::<String>())?;
         }
     }
     if left.is_empty() {
@@ -38,6 +44,21 @@ pub(super) async fn run(args: TeardownArgs) -> Result<Exit, Error> {
         left.join(", ")
     );
     Ok(Exit::No)
+}
+
+/// Removes helpers, and says which. One that goes by itself meanwhile is none of them.
+async fn remove_helpers(docker: &Docker, instance: &str) -> Result<Vec<String>, Error> {
+    let failed =
+        |error: docker::Error| Error::Engine(format!("cannot remove what is left of helpers: {error}"));
+    let mut removed = Vec::new();
+    for helper in docker.list_helpers(instance).await.map_err(failed)? {
+        match docker.remove_container(&helper.id).await {
+            Ok(()) => removed.push(helper.id.to_string()),
+            Err(docker::Error::NotFound(_) | docker::Error::Conflict { .. }) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(removed)
 }
 
 /// Labels do not matter here: every network that is ours goes.

@@ -166,7 +166,7 @@ impl Run<'_> {
             // Each refusal takes one subnet of the pool out, so this ends.
             Error::Conflict { what: Conflict::SubnetTaken, .. } => Retry::Now,
             Error::Conflict { .. } | Error::Unavailable(_) | Error::Failed(_) => Retry::Backoff,
-            Error::NotFound(_) | Error::Rejected(_) => Retry::Slowly,
+            Error::NotFound(_) | Error::Rejected(_) | Error::Forbidden(_) => Retry::Slowly,
         };
         if matches!(error.conflict(), Some(Conflict::SubnetTaken | Conflict::NameTaken)) {
             self.touched.all_networks = true;

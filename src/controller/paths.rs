@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
-use crate::model::assess::{carrier, live_paths, unprovable};
+use crate::model::assess::{live_paths, unprovable};
+use crate::model::carrier;
 use crate::model::container::{Container, ContainerId};
 use crate::model::declaration::DeclaredLink;
 use crate::model::handshake::Verdict;
-use crate::model::link::{EdgeKey, Generation, LinkKey, PathKey};
+use crate::model::link::{Carrier, EdgeKey, Endpoint, Generation, LinkKey, PathKey};
 use crate::model::proof::{self, Proof};
 use crate::model::world::World;
-use crate::prober::{Finished, Job, Jobs, Request, Side};
+use crate::prober::{Finished, Job, Jobs, Request};
 
 /// How handshakes are made where a link does not say.
 #[derive(Clone, Copy, Debug)]
@@ -136,33 +137,33 @@ fn is_running(world: &World, id: &ContainerId) -> bool {
 fn job(
     world: &World,
     link: &DeclaredLink,
-    edge: &EdgeKey,
+    edge: Option<&EdgeKey>,
     path: &PathKey,
     defaults: Defaults,
 ) -> Option<Job> {
+    let ends = (path.consumer.clone(), path.provider.clone());
     let consumer = world.container(&path.consumer)?;
     let provider = world.container(&path.provider)?;
-    let network = carrier(world, edge, &(path.consumer.clone(), path.provider.clone()))?;
+    let (carrier, request) = match link.link.target.endpoint {
+        Endpoint::Tcp(_) | Endpoint::Udp(_) => {
+            let network = carrier::network(world, edge?, &ends)?;
+            let request = Request::over(network, consumer, provider, &link.link, defaults.timeout)?;
+            let address = provider.attachment(network)?.address?;
+            (Carrier::Network(network.id.clone(), address), request)
+        }
+        Endpoint::Unix(_) => {
+            let socket = carrier::socket(world, link, &ends)?.ok()?;
+            let carrier = Carrier::Mount(socket.clone());
+            (carrier, Request::through(socket, consumer, provider, &link.link, defaults.timeout))
+        }
+    };
     let generation = Generation {
         consumer_started: consumer.started.clone(),
         provider_started: provider.started.clone(),
-        network: network.id.clone(),
-        address: provider.attachment(network).and_then(|attachment| attachment.address),
-        port: link.link.target.endpoint.port()?,
+        carrier,
+        endpoint: link.link.target.endpoint.clone(),
         handshake: link.link.handshake,
-    };
-    let request = Request {
-        consumer: side(consumer),
-        provider: side(provider),
-        // The container's own, since service names and link names are those of all replicas.
-        host: provider.host(),
-        port: generation.port,
-        mode: generation.handshake,
-        timeout: link.link.timeout.unwrap_or(defaults.timeout),
+        payload: link.link.payload.clone(),
     };
     Some(Job { generation, request, interval: link.link.interval.unwrap_or(defaults.interval) })
-}
-
-fn side(container: &Container) -> Side {
-    Side { id: container.id.clone(), name: container.name.clone(), image: container.image.clone() }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::paths::{PathRecord, Paths};
-use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake, carrier, live_paths};
+use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake, live_paths};
+use crate::model::carrier::{self, out_of_reach};
 use crate::model::condition::{Condition, Kind, Reason, State, Status};
 use crate::model::container::{ContainerId, Network};
 use crate::model::declaration::{DeclaredLink, Mistake};
@@ -152,7 +153,7 @@ impl Report {
             networks: networks(world, link),
             paths: live_paths(world, link)
                 .into_iter()
-                .map(|(ends, edge)| path(world, known, key, ends, edge))
+                .map(|(ends, edge)| path(world, known, (key, link), ends, edge))
                 .collect(),
             last_handshake: tally.last,
             last_handshake_seconds: tally.last_duration.map(|duration| duration.as_secs_f64()),
@@ -260,7 +261,7 @@ fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
     let carriers: BTreeMap<&str, &Network> = link
         .paths
         .iter()
-        .filter_map(|(ends, edge)| carrier(world, edge, ends))
+        .filter_map(|(ends, edge)| carrier::network(world, edge.as_ref()?, ends))
         .map(|network| (network.name.as_str(), network))
         .collect();
     carriers
@@ -276,26 +277,30 @@ fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
 fn path(
     world: &World,
     known: &Known<'_>,
-    key: &LinkKey,
+    (key, link): (&LinkKey, &DeclaredLink),
     ends: &(ContainerId, ContainerId),
-    edge: &EdgeKey,
+    edge: Option<&EdgeKey>,
 ) -> PathStatus {
     let (consumer, provider) = ends;
-    let network = carrier(world, edge, ends);
+    let network = edge.and_then(|edge| carrier::network(world, edge, ends));
     let name = |id| world.container(id).map_or(String::new(), |container| container.name.clone());
     let address = |id| {
         let attachment = world.container(id)?.attachment(network?)?;
         attachment.address.map(|address| address.to_string())
     };
     let record = known.path(key, consumer, provider);
-    let standing = record.map_or(Standing::Unproven, |record| record.proof.standing);
+    let (standing, message) = match (out_of_reach(world, link, ends), record) {
+        (Some(found), _) => (Standing::Failed(found.reason), found.message),
+        (None, Some(record)) => (record.proof.standing, record.proof.message.clone()),
+        (None, None) => (Standing::Unproven, String::new()),
+    };
     PathStatus {
         consumer_container: name(consumer),
         provider_container: name(provider),
         consumer_address: address(consumer),
         provider_address: address(provider),
         verdict: verdict(standing).to_owned(),
-        message: record.map_or(String::new(), |record| labels::message(&record.proof.message)),
+        message: labels::message(&message),
         proven: matches!(standing, Standing::Proven { .. }),
         rtt_seconds: record.and_then(|record| record.rtt).map(|rtt| rtt.as_secs_f64()),
         last_success: record.and_then(|record| record.last_success),
@@ -306,7 +311,7 @@ fn path(
 fn verdict(standing: Standing) -> &'static str {
     match standing {
         Standing::Unproven => "Unproven",
-        Standing::Proven { listening: Some(false) } => "NoListener",
+        Standing::Proven { listening: Some(false), .. } => "NoListener",
         Standing::Proven { .. } => "Proven",
         Standing::Failed(reason) => reason.as_str(),
         Standing::Unprobed(reason) => reason.as_str(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::docker::watch::Event;
 use crate::metrics::{Metrics, Phase};
-use crate::model::assess::carrier;
+use crate::model::carrier;
 use crate::model::container::ContainerId;
 use crate::model::declaration::is_wireable;
 use crate::model::world::World;
@@ -79,7 +79,7 @@ fn state(world: &World, id: &ContainerId) -> Option<Wiring> {
     let mut wiring = Wiring::Nothing;
     for (key, edge) in &world.declaration().edges {
         for ends in edge.pairs.keys().filter(|(consumer, provider)| consumer == id || provider == id) {
-            if carrier(world, key, ends).is_none() {
+            if carrier::network(world, key, ends).is_none() {
                 return Some(Wiring::Missing);
             }
             wiring = Wiring::Done;

@@ -3,21 +3,27 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, Ipam, NetworkInspect,
+    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, Ipam, MountPoint, NetworkInspect,
 };
 use ipnet::Ipv4Net;
 
 use crate::model::container::{
     Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
 };
+use crate::model::mounts::{Mount, Source};
 
 pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> Container {
     let state = response.state.unwrap_or_default();
     let config = response.config.unwrap_or_default();
-    let mode = response.host_config.and_then(|host| host.network_mode).unwrap_or_default();
-    let mode = network_mode(&mode);
+    let host_config = response.host_config.unwrap_or_default();
+    let mode = network_mode(&host_config.network_mode.unwrap_or_default());
+    let mounts = response.mounts.unwrap_or_default().into_iter().filter_map(mount);
+    // The engine tells those of `--tmpfs` nowhere else.
+    let tmpfs =
+        host_config.tmpfs.unwrap_or_default().into_keys().map(|path| Mount::new(Source::Private, &path));
     let networks = match mode {
-        // Podman 4.3 shows those of the other container.
+        // It is on none: Podman 4.3 shows those of the other container, Docker what somebody put it on
+        // while it did not run.
         NetworkMode::Shared => HashMap::new(),
         _ => response.network_settings.and_then(|settings| settings.networks).unwrap_or_default(),
     };
@@ -31,7 +37,19 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
         started: state.started_at.unwrap_or_default(),
         mode,
         attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
+        mounts: mounts.chain(tmpfs).collect(),
     }
+}
+
+/// What is neither a volume nor the host's hides what is below it, and nothing more is to be known of it.
+fn mount(point: MountPoint) -> Option<Mount> {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let source = match point.typ.as_deref() {
+        Some("volume" | "cluster") => filled(point.name).map(Source::Volume),
+        Some("bind") => filled(point.source).map(Source::Host),
+        _ => None,
+    };
+    Some(Mount::new(source.unwrap_or(Source::Private), &point.destination?))
 }
 
 /// A network of a list; one without an id cannot be spoken of.
@@ -71,7 +89,7 @@ fn run_state(status: Option<ContainerStateStatusEnum>) -> RunState {
     }
 }
 
-fn network_mode(mode: &str) -> NetworkMode {
+pub(super) fn network_mode(mode: &str) -> NetworkMode {
     match mode {
         "host" => NetworkMode::Host,
         "none" => NetworkMode::None,

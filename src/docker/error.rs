@@ -28,6 +28,10 @@ pub enum Error {
     /// The engine understood and said no.
     #[error("{0}")]
     Rejected(String),
+    /// Whoever stands between us and the engine does not let the call through, or the engine does not let
+    /// us make it.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 /// What is in the way of a call.
@@ -49,6 +53,8 @@ pub enum Conflict {
     NotRunning,
     /// The container is paused.
     Paused,
+    /// The engine does not have the image.
+    NoImage,
     /// Something that is under way, such as its removal.
     Busy,
 }
@@ -68,7 +74,7 @@ impl Error {
 }
 
 /// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
-const CONFLICTS: [(&str, Conflict); 14] = [
+const CONFLICTS: [(&str, Conflict); 16] = [
     ("is not connected to", Conflict::NotConnected),
     ("already exists in network", Conflict::AlreadyConnected),
     ("is already attached to network", Conflict::AlreadyConnected),
@@ -80,9 +86,11 @@ const CONFLICTS: [(&str, Conflict); 14] = [
     ("has associated containers with it", Conflict::InUse),
     ("is paused", Conflict::Paused),
     ("is not running", Conflict::NotRunning),
+    ("of a non running container", Conflict::NotRunning),
     ("only create exec sessions on running containers", Conflict::NotRunning),
     ("already used", Conflict::NameTaken),
     ("already exists", Conflict::NameTaken),
+    ("No such image", Conflict::NoImage),
 ];
 
 /// What Podman 4.3 says when it means no, though with status 500.
@@ -114,14 +122,17 @@ pub(super) fn is_permission_denied(error: &Bollard) -> bool {
 }
 
 fn answer(status: u16, message: String) -> Error {
+    let known = CONFLICTS.iter().find(|(text, _)| message.contains(text)).map(|(_, what)| *what);
     // Who is on its way out is as good as gone; the engine says so with status 500.
-    if status == 404 || message.contains("is marked for removal") {
+    let gone = status == 404 && known != Some(Conflict::NoImage);
+    if gone || message.contains("is marked for removal") {
         return Error::NotFound(message);
     }
-    if let Some((_, what)) = CONFLICTS.iter().find(|(text, _)| message.contains(text)) {
-        return Error::Conflict { what: *what, message };
+    if let Some(what) = known {
+        return Error::Conflict { what, message };
     }
     match status {
+        401 | 403 | 405 => Error::Forbidden(message),
         409 => Error::Conflict { what: Conflict::Busy, message },
         500.. if REFUSALS.iter().any(|text| message.contains(text)) => Error::Rejected(message),
         // What stands between us and the engine answers these for an engine that does not.
@@ -173,6 +184,9 @@ mod tests {
         assert!(matches!(answer(500, leaving.to_owned()), Error::NotFound(_)));
         let full = "no available IPv4 addresses on this network's address pools: x (id)";
         assert_eq!(conflict(500, full), Some(Conflict::SubnetFull));
+        let alone = "cannot join network of a non running container: 1";
+        assert_eq!(conflict(409, alone), Some(Conflict::NotRunning));
+        assert_eq!(conflict(404, "No such image: tieline:latest"), Some(Conflict::NoImage));
     }
 
     #[test]
@@ -212,6 +226,9 @@ mod tests {
     #[test]
     fn the_rest_goes_by_status() {
         assert!(matches!(answer(404, "No such container: x".into()), Error::NotFound(_)));
+        for status in [401, 403, 405] {
+            assert!(matches!(answer(status, "Forbidden".into()), Error::Forbidden(_)), "{status}");
+        }
         assert!(matches!(answer(500, "boom".into()), Error::Failed(_)));
         assert!(matches!(answer(503, "no upstream".into()), Error::Unavailable(_)));
         assert!(matches!(answer(400, "bad".into()), Error::Rejected(_)));

@@ -1,5 +1,7 @@
-//! The calls that are made, in one table: what each is called, and how it looks at the wire. The
-//! proxy's allowlist in `deploy/proxy.env` is this table, and a test holds it to that.
+//! The calls that are made, in one table: what each is called, how it looks at the wire, and what it is
+//! needed for. The proxy's allowlist in `deploy/proxy.env` is what this table lists for the controller's
+//! whole job, and a test holds it to that. Who may make containers is root on the host, so what only the
+//! helper needs is not in it.
 
 /// How the container of a call is written: always by its whole id.
 const CONTAINER: &str = "[0-9a-f]{64}";
@@ -25,15 +27,28 @@ pub enum Operation {
     ExecCreate,
     ExecStart,
     ExecInspect,
+    ContainerCreate,
+    ContainerAttach,
+    ContainerStart,
+    ContainerRemove,
     Ping,
     Version,
     /// Both the stream, which is not counted since it has no end, and what is asked of the past.
     Events,
 }
 
+/// What a call is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The controller's job.
+    Job,
+    /// Handshakes by helpers, without which the job is done too.
+    Helper,
+}
+
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::ContainerList,
         Self::ContainerInspect,
         Self::NetworkList,
@@ -45,28 +60,37 @@ impl Operation {
         Self::ExecCreate,
         Self::ExecStart,
         Self::ExecInspect,
+        Self::ContainerCreate,
+        Self::ContainerAttach,
+        Self::ContainerStart,
+        Self::ContainerRemove,
         Self::Ping,
         Self::Version,
         Self::Events,
     ];
 
-    /// The table: metric label, HTTP method, path below the API's version.
-    fn row(self) -> (&'static str, &'static str, &'static str) {
+    /// The table: metric label, HTTP method, path below the API's version, purpose.
+    fn row(self) -> (&'static str, &'static str, &'static str, Purpose) {
+        use Purpose::{Helper, Job};
         match self {
-            Self::ContainerList => ("container_list", "GET", "containers/json"),
-            Self::ContainerInspect => ("container_inspect", "GET", "containers/{container}/json"),
-            Self::NetworkList => ("network_list", "GET", "networks"),
-            Self::NetworkInspect => ("network_inspect", "GET", "networks/{network}"),
-            Self::NetworkCreate => ("network_create", "POST", "networks/create"),
-            Self::NetworkConnect => ("network_connect", "POST", "networks/{network}/connect"),
-            Self::NetworkDisconnect => ("network_disconnect", "POST", "networks/{name}/disconnect"),
-            Self::NetworkRemove => ("network_remove", "DELETE", "networks/{network}"),
-            Self::ExecCreate => ("exec_create", "POST", "containers/{container}/exec"),
-            Self::ExecStart => ("exec_start", "POST", "exec/{exec}/start"),
-            Self::ExecInspect => ("exec_inspect", "GET", "exec/{exec}/json"),
-            Self::Ping => ("ping", "GET", "_ping"),
-            Self::Version => ("version", "GET", "version"),
-            Self::Events => ("events", "GET", "events"),
+            Self::ContainerList => ("container_list", "GET", "containers/json", Job),
+            Self::ContainerInspect => ("container_inspect", "GET", "containers/{container}/json", Job),
+            Self::NetworkList => ("network_list", "GET", "networks", Job),
+            Self::NetworkInspect => ("network_inspect", "GET", "networks/{network}", Job),
+            Self::NetworkCreate => ("network_create", "POST", "networks/create", Job),
+            Self::NetworkConnect => ("network_connect", "POST", "networks/{network}/connect", Job),
+            Self::NetworkDisconnect => ("network_disconnect", "POST", "networks/{name}/disconnect", Job),
+            Self::NetworkRemove => ("network_remove", "DELETE", "networks/{network}", Job),
+            Self::ExecCreate => ("exec_create", "POST", "containers/{container}/exec", Job),
+            Self::ExecStart => ("exec_start", "POST", "exec/{exec}/start", Job),
+            Self::ExecInspect => ("exec_inspect", "GET", "exec/{exec}/json", Job),
+            Self::ContainerCreate => ("container_create", "POST", "containers/create", Helper),
+            Self::ContainerAttach => ("container_attach", "POST", "containers/{container}/attach", Helper),
+            Self::ContainerStart => ("container_start", "POST", "containers/{container}/start", Helper),
+            Self::ContainerRemove => ("container_remove", "DELETE", "containers/{container}", Helper),
+            Self::Ping => ("ping", "GET", "_ping", Job),
+            Self::Version => ("version", "GET", "version", Job),
+            Self::Events => ("events", "GET", "events", Job),
         }
     }
 
@@ -78,6 +102,11 @@ impl Operation {
     /// The HTTP method.
     pub fn method(self) -> &'static str {
         self.row().1
+    }
+
+    /// What it is needed for.
+    pub fn purpose(self) -> Purpose {
+        self.row().3
     }
 
     /// A regular expression for its path, with or without the API's version, to be matched as a
@@ -97,11 +126,13 @@ impl Operation {
     }
 }
 
-/// The allowlist of a proxy that has a regular expression for each HTTP method, in the environment
+/// The allowlist, with which the controller's job can be done, of a proxy that has a regular expression for each HTTP method, in the environment
 /// variables that the usual one reads.
 pub fn allowlist() -> String {
     let line = |method| {
-        let patterns = Operation::ALL.into_iter().filter(|operation| operation.method() == method);
+        let needed =
+            |operation: &Operation| operation.method() == method && operation.purpose() == Purpose::Job;
+        let patterns = Operation::ALL.into_iter().filter(needed);
         let patterns: Vec<String> = patterns.map(Operation::pattern).collect();
         // In a group: the proxy puts ^ and $ around all, and an | outside would end their reach.
         format!("SP_ALLOW_{method}={}\n", below_version(&format!("({})", patterns.join("|"))))
@@ -131,7 +162,7 @@ mod tests {
     /// Every operation with the longest and the strangest of what it can name.
     fn calls() -> Vec<(Operation, &'static str, String)> {
         let made = |operation: Operation| {
-            let (_, method, path) = operation.row();
+            let (_, method, path, _) = operation.row();
             let path = path.replace("{container}", ID).replace("{exec}", ID).replace("{network}", ID);
             (operation, method, format!("/{}", path.replace("{name}", "tieline_shop.web_shop.db-2")))
         };
@@ -147,11 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_lists_is_allowed_in_every_version() {
+    fn what_the_job_takes_is_allowed_in_every_version_and_what_a_helper_takes_in_none() {
         for (operation, method, path) in calls() {
             for version in ["", "/v1.41", "/v1.5", "/v2.0"] {
                 let path = format!("{version}{path}");
-                assert!(allows(method, &path), "{method} {path}");
+                assert_eq!(allows(method, &path), operation.purpose() == Purpose::Job, "{method} {path}");
                 assert!(Regex::new(&format!("^(?:{})$", operation.path())).unwrap().is_match(&path));
             }
         }
@@ -159,7 +190,8 @@ mod tests {
 
     #[test]
     fn a_listed_path_with_anything_more_or_by_another_method_is_refused() {
-        let listed = calls();
+        let mut listed = calls();
+        listed.retain(|(operation, ..)| operation.purpose() == Purpose::Job);
         let is_listed = |method: &str, path: &str| listed.iter().any(|(_, m, p)| *m == method && p == path);
         for (_, method, path) in &listed {
             for other in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "get", ""] {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use bollard::exec::{CreateExecOptions, StartExecOptions};
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::CreateContainerOptions;
 
-use super::{Docker, Error, Operation};
+use super::{Conflict, Docker, Error, Operation};
 use crate::model::container::{ContainerId, Labels, NetworkId};
 
 /// An id that nothing has, in the form that all have.
@@ -33,6 +35,20 @@ impl Docker {
             // What is asked of the past has the path of the stream.
             Operation::Events => self.past_events(0, 1, &[]).await.map(drop),
             Operation::NetworkCreate => return None,
+            Operation::ContainerCreate => {
+                // Of an image that is not there, none is made.
+                let body = ContainerCreateBody {
+                    image: Some(format!("sha256:{NOTHING}")),
+                    ..ContainerCreateBody::default()
+                };
+                let create = async |client: &bollard::Docker| {
+                    client.create_container(None::<CreateContainerOptions>, body).await
+                };
+                self.call(operation, create).await.map(drop)
+            }
+            Operation::ContainerAttach => self.attach(&container).await.map(drop),
+            Operation::ContainerStart => self.start_container(&container).await,
+            Operation::ContainerRemove => self.remove_container(&container).await,
             Operation::ExecCreate => {
                 let options = CreateExecOptions { cmd: Some(vec!["true"]), ..CreateExecOptions::default() };
                 let create = async |client: &bollard::Docker| client.create_exec(NOTHING, options).await;
@@ -49,7 +65,7 @@ impl Docker {
             }
         };
         Some(match tried {
-            Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::NotFound(_) | Error::Conflict { what: Conflict::NoImage, .. }) => Ok(()),
             other => other,
         })
     }

@@ -21,9 +21,14 @@ pub struct Version {
 }
 
 impl Version {
+    /// Whether it is Podman.
+    pub fn is_podman(&self) -> bool {
+        self.product == "Podman"
+    }
+
     /// What a person should know of such an engine before relying on it.
     pub fn warning(&self) -> Option<&'static str> {
-        (self.product == "Podman").then_some(PODMAN)
+        self.is_podman().then_some(PODMAN)
     }
 }
 

@@ -280,6 +280,9 @@ impl Watch {
         if let Some(time) = message.time_nano {
             self.clock.hear(time);
         }
+        if told::is_about_a_helper(&message) {
+            return Ok(());
+        }
         let told = Told::read(&message);
         let event =
             Event { kind: told.kind, action: told.action, container: told.container.clone(), received };

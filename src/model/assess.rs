@@ -1,11 +1,11 @@
 //! From what a link declares, what is wired and what was proven to its conditions and its state.
 
+use super::carrier::{self, out_of_reach};
 use super::condition::{Condition, Kind, Reason, State, Status};
-use super::container::{Container, ContainerId, Network, NetworkMode, RunState, is_host_name};
-use super::declaration::{DeclaredLink, Mistake, Pair};
-use super::handshake::InconclusiveReason;
+use super::container::{Container, ContainerId, NetworkMode, RunState, is_host_name};
+use super::declaration::{DeclaredLink, Mistake};
+use super::handshake::{FailReason, InconclusiveReason};
 use super::labels::{self, shown};
-use super::layout;
 use super::link::{EdgeKey, Endpoint, Handshake};
 use super::proof::{Proof, Standing};
 use super::workload::Workload;
@@ -49,15 +49,10 @@ pub struct Assessment {
 type Ends = (ContainerId, ContainerId);
 
 /// The paths of `link` whose two ends run (or are paused): those that can be proven.
-pub fn live_paths<'a>(world: &World, link: &'a DeclaredLink) -> Vec<(&'a Ends, &'a EdgeKey)> {
+pub fn live_paths<'a>(world: &World, link: &'a DeclaredLink) -> Vec<(&'a Ends, Option<&'a EdgeKey>)> {
     let alive = |id: &ContainerId| world.container(id).is_some_and(is_alive);
-    link.paths.iter().filter(|((c, p), _)| alive(c) && alive(p)).collect()
-}
-
-/// The network of `edge` that carries the path already.
-pub fn carrier<'w>(world: &'w World, edge: &EdgeKey, ends: &Ends) -> Option<&'w Network> {
-    let pair: &Pair = world.declaration().edges.get(edge)?.pairs.get(ends)?;
-    world.networks_of(edge).find(|network| layout::carries(network, ends, pair, world))
+    let live = link.paths.iter().filter(|((c, p), _)| alive(c) && alive(p));
+    live.map(|(ends, edge)| (ends, edge.as_ref())).collect()
 }
 
 /// Assesses a label that cannot be read.
@@ -129,7 +124,9 @@ impl<F: Findings> Assessor<'_, F> {
 
     /// What to do about a provider whose own name no program can look up.
     fn nameless(&self) -> String {
-        let mut providers = self.link.paths.keys().filter_map(|(_, provider)| self.world.container(provider));
+        // Nobody looks a socket up.
+        let named = self.link.paths.iter().filter(|(_, edge)| edge.is_some());
+        let mut providers = named.filter_map(|((_, provider), _)| self.world.container(provider));
         let found = providers.find(|provider| !is_host_name(Workload::of(provider).short_name()));
         match found.filter(|_| self.link.link.alias.is_none()) {
             Some(provider) => format!(
@@ -151,11 +148,11 @@ impl<F: Findings> Assessor<'_, F> {
         if self.link.paths.is_empty() {
             return is(Status::Unknown, Reason::NothingToWire, "there is nothing to wire yet".to_owned());
         }
-        for (ends, edge) in &self.link.paths {
+        for (ends, edge) in self.link.paths.iter().filter_map(|(ends, edge)| Some((ends, edge.as_ref()?))) {
             if let Some((reason, message)) = self.unwireable(ends) {
                 return is(Status::False, reason, message);
             }
-            if carrier(self.world, edge, ends).is_none() {
+            if carrier::network(self.world, edge, ends).is_none() {
                 return match self.findings.trouble(edge) {
                     Some(trouble) => is(Status::False, trouble.reason, trouble.message.clone()),
                     None => is(Status::False, Reason::InProgress, "networks are being joined".to_owned()),
@@ -192,7 +189,13 @@ impl<F: Findings> Assessor<'_, F> {
         }
         for (ends, _) in paths {
             let found = match self.standing(ends) {
-                Standing::Proven { .. } => continue,
+                Standing::Proven { detour: false, .. } => continue,
+                Standing::Proven { detour: true, .. } => {
+                    if verdict.status == Status::True {
+                        verdict = is(Status::True, Reason::PassedOverAnotherNetwork, self.message(ends));
+                    }
+                    continue;
+                }
                 Standing::Failed(reason) => {
                     return is(Status::False, Reason::Handshake(reason), self.message(ends));
                 }
@@ -212,14 +215,24 @@ impl<F: Findings> Assessor<'_, F> {
         let paths = live_paths(self.world, self.link);
         let standings: Vec<(&Ends, Standing)> =
             paths.iter().map(|(ends, _)| (*ends, self.standing(ends))).collect();
-        let silent = standings.iter().find(|(_, s)| matches!(s, Standing::Proven { listening: Some(false) }));
-        if let Some((ends, _)) = silent {
-            return is(Status::False, Reason::NoListener, self.message(ends));
+        for (ends, standing) in &standings {
+            let reason = match standing {
+                Standing::Proven { listening: Some(false), .. } => Reason::NoListener,
+                Standing::Failed(reason @ (FailReason::SocketMissing | FailReason::SocketStale)) => {
+                    Reason::Handshake(*reason)
+                }
+                _ => continue,
+            };
+            return is(Status::False, reason, self.message(ends));
         }
         if !standings.is_empty()
-            && standings.iter().all(|(_, s)| matches!(s, Standing::Proven { listening: Some(true) }))
+            && standings.iter().all(|(_, s)| matches!(s, Standing::Proven { listening: Some(true), .. }))
         {
-            return is(Status::True, Reason::PortOpen, String::new());
+            let open = match self.link.link.target.endpoint {
+                Endpoint::Unix(_) => Reason::SocketOpen,
+                Endpoint::Tcp(_) | Endpoint::Udp(_) => Reason::PortOpen,
+            };
+            return is(Status::True, open, String::new());
         }
         let reason = match self.link.link.handshake {
             Handshake::Auto | Handshake::Connect => Reason::NotYetProven,
@@ -228,7 +241,10 @@ impl<F: Findings> Assessor<'_, F> {
         is(Status::Unknown, reason, String::new())
     }
 
-    fn standing(&self, (consumer, provider): &Ends) -> Standing {
+    fn standing(&self, ends @ (consumer, provider): &Ends) -> Standing {
+        if let Some(found) = out_of_reach(self.world, self.link, ends) {
+            return Standing::Failed(found.reason);
+        }
         let paused = [consumer, provider]
             .into_iter()
             .any(|id| self.world.container(id).is_some_and(|container| container.state == RunState::Paused));
@@ -238,7 +254,10 @@ impl<F: Findings> Assessor<'_, F> {
         self.findings.proof(consumer, provider).map_or(Standing::Unproven, |proof| proof.standing)
     }
 
-    fn message(&self, (consumer, provider): &Ends) -> String {
+    fn message(&self, ends @ (consumer, provider): &Ends) -> String {
+        if let Some(found) = out_of_reach(self.world, self.link, ends) {
+            return found.message;
+        }
         let name = |id| self.world.container(id).map_or("?", |container| container.name.as_str());
         let paused = [consumer, provider]
             .into_iter()
@@ -261,13 +280,17 @@ pub fn unprovable(link: &DeclaredLink) -> Option<(Reason, &'static str)> {
     if link.handshake == Handshake::None {
         return Some((Reason::HandshakeNone, "never proven: its handshake is none"));
     }
-    match link.target.endpoint {
-        Endpoint::Udp(_) => Some((Reason::ProtocolNotSupported, "this version cannot prove udp links")),
-        Endpoint::Unix(_) => Some((Reason::ProtocolNotSupported, "this version cannot prove unix links")),
-        Endpoint::Tcp(_) if link.payload.send.is_some() || link.payload.expect.is_some() => {
-            Some((Reason::PayloadNotSupported, "this version cannot prove links with send or expect"))
+    match (&link.target.endpoint, link.handshake) {
+        (Endpoint::Udp(_), Handshake::Connect) if link.payload.expect.is_none() => {
+            let message = "a datagram that nobody answers proves nothing: give it send and expect, or auto";
+            Some((Reason::PayloadNeeded, message))
         }
-        Endpoint::Tcp(_) => None,
+        (Endpoint::Unix(_), Handshake::Exchange) => {
+            let message = "an exchange would have to listen on a path that a label names, which is never done, \
+                since it would take the path from whoever has it: make its handshake connect";
+            Some((Reason::ExchangeNotPossible, message))
+        }
+        _ => None,
     }
 }
 

@@ -105,20 +105,24 @@ pub enum Reason {
     EngineUnavailable,
     /// A handshake passed on every path.
     HandshakePassed,
+    /// A handshake passed on every path, and the provider's name led over another network.
+    PassedOverAnotherNetwork,
     /// No handshake has told yet.
     NotYetProven,
     /// The link is declared never to be proven.
     HandshakeNone,
-    /// This version cannot prove this protocol.
-    ProtocolNotSupported,
-    /// This version cannot prove by send and expect.
-    PayloadNotSupported,
+    /// It cannot be proven by an exchange, which would have to listen where a label says.
+    ExchangeNotPossible,
+    /// Without something to send and to expect it cannot be proven in this way.
+    PayloadNeeded,
     /// A handshake failed.
     Handshake(FailReason),
     /// A handshake could not be made.
     Probe(InconclusiveReason),
-    /// Something listens.
+    /// Something listens on the port.
     PortOpen,
+    /// Something listens on the socket.
+    SocketOpen,
     /// The path works, and the declared port refuses.
     NoListener,
     /// This handshake does not tell whether something listens.
@@ -155,13 +159,15 @@ impl Reason {
             Self::NetworkRemoveFailed => "NetworkRemoveFailed",
             Self::EngineUnavailable => "EngineUnavailable",
             Self::HandshakePassed => "HandshakePassed",
+            Self::PassedOverAnotherNetwork => "PassedOverAnotherNetwork",
             Self::NotYetProven => "NotYetProven",
             Self::HandshakeNone => "HandshakeNone",
-            Self::ProtocolNotSupported => "ProtocolNotSupported",
-            Self::PayloadNotSupported => "PayloadNotSupported",
+            Self::ExchangeNotPossible => "ExchangeNotPossible",
+            Self::PayloadNeeded => "PayloadNeeded",
             Self::Handshake(reason) => reason.as_str(),
             Self::Probe(reason) => reason.as_str(),
             Self::PortOpen => "PortOpen",
+            Self::SocketOpen => "SocketOpen",
             Self::NoListener => "NoListener",
             Self::NotChecked => "NotChecked",
             Self::Ready => "Ready",

@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::mounts::Mount;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -104,6 +106,8 @@ pub struct Container {
     pub mode: NetworkMode,
     /// Networks it is attached to, by network name.
     pub attachments: BTreeMap<String, Attachment>,
+    /// What is mounted into it. That stays as it is for as long as the container is there.
+    pub mounts: Vec<Mount>,
 }
 
 /// A container's place on one network. A container that does not run has one too, without an

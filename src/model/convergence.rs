@@ -10,7 +10,11 @@ mod story;
 
 use proptest::prelude::*;
 
+use super::container::{Attachment, Labels, NetworkMode};
 use super::lab::property;
+use super::link::EdgeKey;
+use super::workload::Workload;
+use engine::Refusal;
 use history::{History, history};
 use story::Story;
 
@@ -63,4 +67,27 @@ proptest! {
     fn whatever_happened_the_engine_comes_to_hold_what_the_labels_mean(history in history(STEPS)) {
         check(&history)?;
     }
+}
+
+/// They start without it, and who runs can neither be connected nor detached.
+#[test]
+fn who_lives_in_another_s_namespace_holds_no_network_back() {
+    let mut story = Story::new(1, false);
+    let workload = |name: &str| Workload::Container(name.to_owned());
+    let edge = EdgeKey::Pair { consumer: workload("n1"), provider: workload("n0") };
+    let (labels, subnet) = (story.policy.owner.labels(&edge), "10.213.0.16/30".parse().unwrap());
+    let engine = &mut story.engine;
+    let network = engine.create_network("tieline_n1_n0_10.213.0.16", subnet, labels).unwrap();
+    let [created, started, refused] =
+        ["n2", "n3", "n4"].map(|name| engine.create(name, Labels::new(), NetworkMode::Shared).unwrap());
+    for id in [&created, &started] {
+        engine.connect(&network, id, Attachment::default(), true).unwrap();
+    }
+    for id in [&started, &refused] {
+        engine.start(id).unwrap();
+    }
+    assert_eq!(engine.connect(&network, &refused, Attachment::default(), true), Err(Refusal::Mode));
+
+    assert!(settle(&mut story).is_some(), "it never ends");
+    assert_eq!(oracle::faults(&story.engine, &oracle::Meaning::new()), [] as [&str; 0]);
 }

@@ -87,8 +87,9 @@ pub struct DeclaredLink {
     pub provider: String,
     /// What the selector found.
     pub resolution: Resolution,
-    /// From whom to whom, and over which edge.
-    pub paths: BTreeMap<(ContainerId, ContainerId), EdgeKey>,
+    /// From whom to whom, and over which edge. A unix socket needs none: it is reached through what both
+    /// have mounted.
+    pub paths: BTreeMap<(ContainerId, ContainerId), Option<EdgeKey>>,
 }
 
 /// What a selector found.
@@ -189,11 +190,11 @@ impl<'a> Reader<'a> {
                 entry.resolution.denied += 1;
                 continue;
             }
-            let edge = self.edge_key(consumer, provider);
+            let needs_edge = !matches!(link.target.endpoint, Endpoint::Unix(_));
+            let edge = needs_edge.then(|| self.edge_key(consumer, provider));
             let ends = (consumer.id().clone(), provider.id().clone());
             entry.paths.insert(ends.clone(), edge.clone());
-            // A unix socket is reached through a volume that both mount: no network is made for it.
-            if !matches!(link.target.endpoint, Endpoint::Unix(_)) {
+            if let Some(edge) = edge {
                 let pair = declaration.edges.entry(edge).or_default().pairs.entry(ends).or_default();
                 pair.aliases.insert(provider.workload.short_name().to_owned());
                 pair.aliases.extend(link.alias.clone());

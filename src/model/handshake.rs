@@ -5,6 +5,7 @@
 //! connection to the provider's own listener the socket itself.
 
 pub mod reading;
+pub mod role;
 pub mod script;
 pub mod token;
 pub mod tool;
@@ -13,6 +14,33 @@ pub mod transcript;
 #[cfg(test)]
 mod tests;
 
+impl InconclusiveReason {
+    /// Whether it lies in the way in which a handshake is made, so that another way may tell more. What is not
+    /// here lies in the containers, the engine or the moment, and would be the same in every way.
+    ///
+    /// An exec that failed and an `nc` that ended oddly are here: both are somebody else's programs, which
+    /// other ways do without.
+    pub fn is_of_the_way(self) -> bool {
+        match self {
+            Self::NoNetcat
+            | Self::NoShell
+            | Self::Unsupported
+            | Self::ExecFailed
+            | Self::PermissionDenied
+            | Self::NoRights
+            | Self::Unexplained => true,
+            Self::EngineUnavailable
+            | Self::ContainerNotRunning
+            | Self::ContainerPaused
+            | Self::ListenerNotReady
+            | Self::PortBusy
+            | Self::ListenerTaken
+            | Self::NotInTime
+            | Self::ReplyTooLong => false,
+        }
+    }
+}
+
 /// What one handshake told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -20,6 +48,8 @@ pub enum Verdict {
     Pass {
         /// Whether the provider's own program listens on the port; `None` where nobody asked.
         listening: Option<bool>,
+        /// Whether the provider's name led over another network that both are on, and not over the link's.
+        detour: bool,
     },
     /// The path does not work.
     Fail(FailReason),
@@ -38,6 +68,11 @@ macro_rules! reasons {
         impl $name {
             /// Every reason there is.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The reason of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
 
             /// The reason as conditions and metrics name it.
             pub fn as_str(self) -> &'static str {
@@ -75,6 +110,24 @@ reasons! {
         ReplyLost: "what the provider answered did not arrive",
         /// Somebody else answered: the name leads to another listener.
         TokenMismatch: "somebody else answered: the name leads to another listener",
+        /// The provider's address works, and its name does not.
+        ByAddressOnly: "works by address, not by name",
+        /// The name leads to an address that is not the provider's.
+        NameLeadsElsewhere: "the name leads to an address that is not the provider's",
+        /// The provider's program did not answer what it was sent.
+        NoReply: "connected, and no reply came",
+        /// The provider's program answered something else.
+        ReplyMismatch: "the reply is not the one that is expected",
+        /// The two containers do not mount the same volume at the socket's path.
+        MountMissing: "the two containers share no volume with the socket",
+        /// The consumer has the socket at a path that is too long for the kernel.
+        SocketPathTooLong: "the socket's path in the consumer is too long",
+        /// The shared volume has no socket at that path.
+        SocketMissing: "there is no socket at that path",
+        /// The socket's file is there, and nobody listens.
+        SocketStale: "the socket's file is there, and nobody listens on it",
+        /// The consumer's user may not use the socket.
+        SocketDenied: "the consumer's user may not use the socket",
     }
 }
 
@@ -103,6 +156,12 @@ reasons! {
         ListenerTaken: "somebody else connected to the listener",
         /// The user of a container may not do what a handshake needs.
         PermissionDenied: "not permitted to the container's user",
+        /// What speaks for the consumer did not get to connect in time.
+        NotInTime: "it did not get as far as to connect in time",
+        /// The reply was longer than what is read of it, and what was read did not match.
+        ReplyTooLong: "the reply is longer than what is read of it",
+        /// A way to prove paths that the controller was given no rights for.
+        NoRights: "the controller has no right to do that",
         /// `nc` ended in a way that we do not know.
         Unexplained: "nc ended for a reason that is not known",
     }

@@ -14,13 +14,24 @@ use super::plan::{Action, NetworkRef, Plan, plan};
 use super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::world::{Observation, Policy, Stamp, World};
 
+/// For how long a case that failed is made smaller, in milliseconds. It is time that has an end, not steps:
+/// on a slow machine they would go on until somebody ends the run, and nobody is told.
+const SHRINKING: u32 = 30_000;
+
 /// How properties are tried: so many random cases, or as many as `PROPTEST_CASES` says, after those that
 /// once failed, which are kept.
 pub fn property(cases: u32, seeds: &'static str) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let cases = asked.unwrap_or(cases);
     let persistence: Box<dyn FailurePersistence> = Box::new(FileFailurePersistence::Direct(seeds));
-    ProptestConfig { cases, failure_persistence: Some(persistence), ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: Some(persistence),
+        max_shrink_time: SHRINKING,
+        // The greatest number would mean some for each case that is tried.
+        max_shrink_iters: u32::MAX - 1,
+        ..ProptestConfig::default()
+    }
 }
 
 pub struct Lab {
@@ -60,6 +71,7 @@ impl Lab {
             started: format!("{:09}", self.clock),
             mode: NetworkMode::Own,
             attachments: BTreeMap::new(),
+            mounts: Vec::new(),
         };
         let id = container.id.clone();
         self.observe(Observation::Container(Box::new(container)));

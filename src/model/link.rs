@@ -94,6 +94,13 @@ pub struct Payload {
     pub expect: Option<String>,
 }
 
+impl Payload {
+    /// Whether the provider's own listener is told or has to answer anything.
+    pub fn is_empty(&self) -> bool {
+        self.send.is_none() && self.expect.is_none()
+    }
+}
+
 /// One link as one container declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -112,6 +119,21 @@ pub struct Link {
     pub timeout: Option<Duration>,
     /// What to say and what to hear.
     pub payload: Payload,
+}
+
+impl Link {
+    /// The link to `target` of which nothing more is said.
+    pub fn to(target: Target) -> Self {
+        Self {
+            name: target.to_string(),
+            alias: None,
+            target,
+            handshake: Handshake::default(),
+            interval: None,
+            timeout: None,
+            payload: Payload::default(),
+        }
+    }
 }
 
 /// One declared edge between workloads: what `CONSUMER/LINK` names.
@@ -176,6 +198,15 @@ pub struct PathKey {
     pub provider: ContainerId,
 }
 
+/// What carries a path, by what tells it from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A network, on which the provider has this address.
+    Network(NetworkId, Ipv4Addr),
+    /// A volume or a folder of the host, in which the consumer has the socket at this path.
+    Mount(String),
+}
+
 /// What a handshake was made for: a verdict on another run of either end, another network or
 /// another port says nothing about this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,12 +215,12 @@ pub struct Generation {
     pub consumer_started: String,
     /// When the provider was started.
     pub provider_started: String,
-    /// The network that carries the path.
-    pub network: NetworkId,
-    /// The provider's address there.
-    pub address: Option<Ipv4Addr>,
-    /// The declared port.
-    pub port: u16,
+    /// What carries the path.
+    pub carrier: Carrier,
+    /// Where in the provider.
+    pub endpoint: Endpoint,
     /// How it is proven.
     pub handshake: Handshake,
+    /// What is said and has to be answered.
+    pub payload: Payload,
 }

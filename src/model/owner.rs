@@ -15,6 +15,9 @@ pub const MANAGED_BY: &str = "tieline.managed-by";
 pub const CONSUMER: &str = "tieline.consumer";
 /// Label of a link network: the provider workload.
 pub const PROVIDER: &str = "tieline.provider";
+/// Label of a helper: the instance for which it speaks. No container that has it is a workload, whoever
+/// gave it that.
+pub const HELPER: &str = "tieline.helper";
 /// The consumer of a network in topology `shared`. No workload is called that.
 pub const ALL_CONSUMERS: &str = "*";
 

@@ -12,6 +12,8 @@ pub enum Standing {
     Proven {
         /// Whether something listens on the declared port, where the handshake tells.
         listening: Option<bool>,
+        /// Whether the name led over another network than the link's.
+        detour: bool,
     },
     /// Bytes could not pass.
     Failed(FailReason),
@@ -62,13 +64,13 @@ impl Proof {
 
 /// Whether `verdict` is all that the link wants: anything else is tried again at once.
 pub fn is_good(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Pass { listening: None | Some(true) })
+    matches!(verdict, Verdict::Pass { listening: None | Some(true), .. })
 }
 
 impl From<Verdict> for Standing {
     fn from(verdict: Verdict) -> Self {
         match verdict {
-            Verdict::Pass { listening } => Self::Proven { listening },
+            Verdict::Pass { listening, detour } => Self::Proven { listening, detour },
             Verdict::Fail(reason) => Self::Failed(reason),
             Verdict::Inconclusive(reason) => Self::Unprobed(reason),
         }
@@ -79,7 +81,8 @@ impl From<Verdict> for Standing {
 mod tests {
     use super::*;
 
-    const GOOD: Verdict = Verdict::Pass { listening: None };
+    const GOOD: Verdict = Verdict::Pass { listening: None, detour: false };
+    const PROVEN: Standing = Standing::Proven { listening: None, detour: false };
     const BAD: Verdict = Verdict::Fail(FailReason::Refused);
 
     fn after(verdicts: &[Verdict]) -> Standing {
@@ -90,23 +93,23 @@ mod tests {
 
     #[test]
     fn a_good_attempt_counts_at_once() {
-        assert_eq!(after(&[GOOD]), Standing::Proven { listening: None });
-        assert_eq!(after(&[BAD, BAD, GOOD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD]), PROVEN);
+        assert_eq!(after(&[BAD, BAD, GOOD]), PROVEN);
     }
 
     #[test]
     fn a_first_failure_changes_nothing_and_a_second_one_does() {
         assert_eq!(after(&[BAD]), Standing::Unproven);
-        assert_eq!(after(&[GOOD, BAD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, BAD]), PROVEN);
         assert_eq!(after(&[GOOD, BAD, BAD]), Standing::Failed(FailReason::Refused));
-        assert_eq!(after(&[GOOD, BAD, GOOD, BAD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, BAD, GOOD, BAD]), PROVEN);
     }
 
     #[test]
     fn what_tells_nothing_makes_no_failure_and_hides_none() {
         const UNTOLD: Verdict = Verdict::Inconclusive(InconclusiveReason::ExecFailed);
-        assert_eq!(after(&[GOOD, UNTOLD, BAD]), Standing::Proven { listening: None });
-        assert_eq!(after(&[GOOD, BAD, UNTOLD]), Standing::Proven { listening: None });
+        assert_eq!(after(&[GOOD, UNTOLD, BAD]), PROVEN);
+        assert_eq!(after(&[GOOD, BAD, UNTOLD]), PROVEN);
         assert_eq!(after(&[GOOD, BAD, UNTOLD, BAD]), Standing::Failed(FailReason::Refused));
         assert_eq!(after(&[GOOD, UNTOLD, UNTOLD]), Standing::Unprobed(InconclusiveReason::ExecFailed));
     }

@@ -2,6 +2,7 @@
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 
+use super::super::helper;
 use crate::model::container::{ContainerId, NetworkId};
 
 /// The events that are asked for. Our own handshakes would wake us by their `exec_…` events.
@@ -37,6 +38,12 @@ pub const ACTIONS: [&str; 11] = [
 
 /// Types of events that are asked for; others are counted as `other`.
 pub const TYPES: [&str; 2] = ["container", "network"];
+
+/// Whether an event is about a helper, of which nobody is told. A container's events carry its labels.
+pub(super) fn is_about_a_helper(message: &EventMessage) -> bool {
+    let attributes = message.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
+    message.typ == Some(EventMessageTypeEnum::CONTAINER) && helper::is_one(attributes)
+}
 
 /// The parts of an event that are used.
 pub(super) struct Told {
@@ -74,5 +81,26 @@ impl Told {
             }
             _ => Self { kind: "other", action, container: None, network: None },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    #[test]
+    fn a_helper_s_events_are_told_from_everybody_else_s() {
+        let event = |typ, label: &str| {
+            let attributes = Some([(label.to_owned(), "a".to_owned())].into());
+            let actor = Some(EventActor { id: Some("1".to_owned()), attributes });
+            EventMessage { typ: Some(typ), actor, ..EventMessage::default() }
+        };
+        assert!(is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helper")));
+        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helpers")));
+        // A network's labels are not a container's.
+        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::NETWORK, "tieline.helper")));
+        assert!(!is_about_a_helper(&EventMessage::default()));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::container::{ContainerId, NetworkMode, RunState};
 use super::super::handshake::{FailReason, InconclusiveReason, Verdict};
 use super::super::lab::Lab;
+use super::super::mounts::{Mount, Source};
 use super::super::proof::Proof;
 use super::*;
 
@@ -66,9 +67,9 @@ fn stop(situation: &mut Situation, state: RunState) {
 
 #[test]
 fn every_situation_has_its_state_and_reason() {
-    const PASSED: Verdict = Verdict::Pass { listening: None };
-    const OPEN: Verdict = Verdict::Pass { listening: Some(true) };
-    const SILENT: Verdict = Verdict::Pass { listening: Some(false) };
+    const PASSED: Verdict = Verdict::Pass { listening: None, detour: false };
+    const OPEN: Verdict = Verdict::Pass { listening: Some(true), detour: false };
+    const SILENT: Verdict = Verdict::Pass { listening: Some(false), detour: false };
     let table = [
         ("wired only", Situation::new("auto"), State::Verifying, "NotYetProven"),
         ("open", Situation::new("auto").told(OPEN), State::Ready, "Ready"),
@@ -156,7 +157,7 @@ fn one_bad_path_is_enough_and_one_that_waits_hides_no_other() {
         let link = lab.world.declaration().links.values().next().unwrap();
         assess(&lab.world, link, &told).state
     };
-    assert_eq!(tell(0, Verdict::Pass { listening: Some(true) }), State::Verifying);
+    assert_eq!(tell(0, Verdict::Pass { listening: Some(true), detour: false }), State::Verifying);
     assert_eq!(tell(1, Verdict::Inconclusive(InconclusiveReason::NoShell)), State::Unknown);
     assert_eq!(tell(2, Verdict::Fail(FailReason::Refused)), State::Unreachable);
 }
@@ -184,4 +185,82 @@ fn a_provider_that_no_program_can_look_up_has_a_name_all_the_same() {
     let provider = world.participants().find(|p| p.container.name == long).unwrap();
     let attachment = provider.container.attachments.values().next().unwrap();
     assert!(attachment.aliases.contains(&provider.container.host()), "{:?}", attachment.aliases);
+}
+
+/// A link to a socket of `app1`, which has the volume v at /run; `app2` has these mounts.
+fn to_socket(handshake: &str, mounts: Vec<Mount>) -> Situation {
+    let mut lab = Lab::default();
+    let app1 = lab.run("app1", &[]);
+    let target = "unix://app1/run/x.sock";
+    let app2 = lab.run("app2", &[("tieline.link.x", target), ("tieline.link.x.handshake", handshake)]);
+    lab.change(&app1, |container| container.mounts = vec![volume("v", "/run")]);
+    lab.change(&app2, |container| container.mounts = mounts);
+    Situation { lab, told: Told::default(), app1, app2 }
+}
+
+fn volume(name: &str, destination: &str) -> Mount {
+    Mount::new(Source::Volume(name.to_owned()), destination)
+}
+
+#[test]
+fn a_socket_is_out_of_reach_where_no_volume_is_shared_and_else_what_the_handshake_tells() {
+    const OPEN: Verdict = Verdict::Pass { listening: Some(true), detour: false };
+    let shared = |handshake| to_socket(handshake, vec![volume("v", "/data")]);
+    let failed = |reason| shared("auto").told(Verdict::Fail(reason));
+    let long = format!("/{}", "x".repeat(107));
+    let unknown = Status::Unknown;
+    let table = [
+        ("open", shared("auto").told(OPEN), State::Ready, "HandshakePassed", Status::True),
+        ("not yet", shared("connect"), State::Verifying, "NotYetProven", unknown),
+        ("no mount", to_socket("auto", vec![]), State::Unreachable, "MountMissing", unknown),
+        (
+            "no mount any more",
+            to_socket("auto", vec![volume("w", "/run")]).told(OPEN),
+            State::Unreachable,
+            "MountMissing",
+            unknown,
+        ),
+        (
+            "no mount, and paused",
+            to_socket("auto", vec![]).is(|s| stop(s, RunState::Paused)),
+            State::Unreachable,
+            "MountMissing",
+            unknown,
+        ),
+        (
+            "too long",
+            to_socket("auto", vec![volume("v", &long)]),
+            State::Unreachable,
+            "SocketPathTooLong",
+            unknown,
+        ),
+        ("no file", failed(FailReason::SocketMissing), State::Unreachable, "SocketMissing", Status::False),
+        ("nobody", failed(FailReason::SocketStale), State::Unreachable, "SocketStale", Status::False),
+        ("not permitted", failed(FailReason::SocketDenied), State::Unreachable, "SocketDenied", unknown),
+        ("exchange", shared("exchange"), State::Unknown, "ExchangeNotPossible", unknown),
+        ("none", shared("none"), State::Unknown, "HandshakeNone", unknown),
+        (
+            "stopped, and no mount",
+            to_socket("auto", vec![]).is(|s| stop(s, RunState::Exited)),
+            State::Pending,
+            "NotYetProven",
+            unknown,
+        ),
+        (
+            "without a network",
+            shared("auto").told(OPEN).is(|s| s.lab.change(&s.app1.clone(), |c| c.mode = NetworkMode::None)),
+            State::Ready,
+            "HandshakePassed",
+            Status::True,
+        ),
+    ];
+    for (what, situation, state, reachable, listening) in table {
+        let assessment = situation.assess();
+        let [.., wired, reach, listen, _] = &assessment.conditions[..] else { panic!("{what}") };
+        assert_eq!((assessment.state, reach.reason.as_str()), (state, reachable), "{what}");
+        assert_eq!((wired.reason, listen.status), (Reason::NoNetworkNeeded, listening), "{what}");
+        assert!(situation.lab.edges().is_empty(), "{what} makes a network");
+    }
+    let message = to_socket("auto", vec![]).assess().message;
+    assert!(message.contains("the volume v, which app2 does not mount"), "{message}");
 }

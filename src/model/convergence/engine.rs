@@ -67,6 +67,11 @@ impl Body {
     pub fn is_leaving(&self) -> bool {
         matches!(self.state, RunState::Removing | RunState::Dead)
     }
+
+    /// Whether it lives in another container's namespace, so that it joins nothing, whatever entries it has.
+    pub fn is_guest(&self) -> bool {
+        self.mode == NetworkMode::Shared
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -135,8 +140,7 @@ impl Engine {
     pub fn try_start(&self, id: &ContainerId) -> Result<Vec<(String, NetworkId)>, (Entry, Refusal)> {
         let Some(body) = self.containers.get(id) else { return Ok(Vec::new()) };
         let mut joined = Vec::new();
-        // Whoever lives in another container's namespace joins nothing.
-        let own = body.entries.iter().filter(|_| body.mode != NetworkMode::Shared);
+        let own = body.entries.iter().filter(|_| !body.is_guest());
         for (name, entry) in own {
             let network = match &entry.shown.network {
                 Some(id) => self.networks.get(id).map(|network| network.id.clone()),
@@ -250,6 +254,9 @@ impl Engine {
             }
             return Ok(());
         }
+        if body.is_guest() {
+            return Err(Refusal::Mode);
+        }
         let found = found.ok_or(Refusal::NoSuchNetwork)?;
         if full || body.endpoints.contains(network) {
             // What is refused leaves an entry without an address.
@@ -286,14 +293,15 @@ impl Engine {
         }
     }
 
-    /// Who refers to a network and could still be started, in whichever state.
+    /// Who refers to a network and could still be started, though not without it, in whichever state.
     pub fn attached_to(&self, id: &NetworkId) -> Vec<ContainerId> {
         let Some(network) = self.networks.get(id) else { return Vec::new() };
         let on = |body: &Body| {
             let entry = body.entries.get(&network.name);
             entry.is_some_and(|entry| entry.shown.network.as_ref().is_none_or(|told| told == id))
         };
-        let attached = self.containers.iter().filter(|(_, body)| !body.is_leaving() && on(body));
+        let attached =
+            self.containers.iter().filter(|(_, body)| !body.is_leaving() && !body.is_guest() && on(body));
         attached.map(|(id, _)| id.clone()).collect()
     }
 
@@ -306,6 +314,8 @@ impl Engine {
 
     pub fn inspect(&self, id: &ContainerId) -> Option<Container> {
         let body = self.containers.get(id)?;
+        // As the adapter has it, a guest has none.
+        let own = body.entries.iter().filter(|_| !body.is_guest());
         Some(Container {
             id: id.clone(),
             name: body.name.clone(),
@@ -315,7 +325,8 @@ impl Engine {
             created: format!("{:09}", body.created),
             started: format!("{:09}", body.started),
             mode: body.mode,
-            attachments: body.entries.iter().map(|(name, e)| (name.clone(), body.shown(e))).collect(),
+            attachments: own.map(|(name, entry)| (name.clone(), body.shown(entry))).collect(),
+            mounts: Vec::new(),
         })
     }
 }

@@ -17,7 +17,7 @@ help() {
 	wait "$nc" 2>/dev/null
 }
 
-for name in nc ncat netcat nc.openbsd nc.traditional busybox toybox; do
+for name in nc ncat netcat nc.openbsd nc.traditional busybox toybox bash; do
 	command -v "$name" >/dev/null 2>&1 || continue
 	case $name in busybox | toybox) applet=nc ;; *) applet= ;; esac
 	printf '\ntieline: tool %s\n' "$name $applet"

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
+use super::role::Role;
 use super::tool::Tool;
 
 const LISTENER: &str = concat!(include_str!("common.sh"), include_str!("listener.sh"));
 const CLIENT: &str = concat!(include_str!("common.sh"), include_str!("client.sh"));
 const DETECT: &str = include_str!("detect.sh");
 const STOP: &str = include_str!("stop.sh");
-
-/// The candidates for `nc` that are looked for, as a message names them.
-pub const CANDIDATES: &str = "nc, ncat, netcat, nc.openbsd, nc.traditional, busybox nc, toybox nc";
+const BASH: &str = include_str!("bash.sh");
 
 /// What [`detect`] writes when it has tried every candidate.
 pub const DETECTED: &str = "tieline: done";
@@ -25,41 +24,37 @@ pub struct Command {
     pub env: Vec<String>,
 }
 
-/// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Ends as soon as it is connected; says nothing.
-    Knock,
-    /// Stays until its connection ends; says what it is given.
-    Talk,
-}
-
 /// The script that makes every candidate for `nc` say what it is.
 pub fn detect() -> Command {
     script(DETECT, Vec::new())
 }
 
-/// The script of a listener on the first of `ports` that is free, for at most `bound`.
-pub fn listener(tool: &Tool, ports: &[u16], bound: Duration) -> Command {
-    let ports: Vec<_> = ports.iter().map(|port| format!("{port}:{port:04X}")).collect();
-    script(LISTENER, [vec![centiseconds(bound), ports.join(" ")], tool.listen()].concat())
+/// The script that plays `role` for at most `bound`, where the tool can.
+pub fn play(tool: &Tool, role: &Role, bound: Duration) -> Option<Command> {
+    let bound = centiseconds(bound);
+    match role {
+        Role::Listener { transport, ports, asked } => {
+            let ports: Vec<_> = ports.iter().map(|port| format!("{port}:{port:04X}")).collect();
+            let asked = asked.map_or(String::new(), hex);
+            let arguments = vec![bound, transport.as_str().to_owned(), asked, ports.join(" ")];
+            Some(script(LISTENER, [arguments, tool.listen(*transport)?].concat()))
+        }
+        Role::Client { transport, host, ports, manner } => {
+            let ports: Vec<_> = ports.iter().copied().map(hex).collect();
+            let (transport_name, manner_name) = (transport.as_str().to_owned(), manner.as_str().to_owned());
+            let arguments = vec![bound, transport_name, manner_name, ports.join(" ")];
+            Some(script(CLIENT, [arguments, tool.client(*transport, *manner, host)?].concat()))
+        }
+        Role::SocketClient { path, manner } => {
+            let arguments = vec![bound, "unix".to_owned(), manner.as_str().to_owned(), String::new()];
+            Some(script(CLIENT, [arguments, tool.socket_client(path)?].concat()))
+        }
+    }
 }
 
-/// The script of a client to `host`, for at most `bound`. Which of `ports` it is to be it reads from
-/// its stdin, as [`port_line`].
-pub fn client(tool: &Tool, host: &str, ports: &[u16], manner: Manner, bound: Duration) -> Command {
-    let manner = match manner {
-        Manner::Knock => "knock",
-        Manner::Talk => "talk",
-    };
-    let ports: Vec<_> = ports.iter().map(|port| format!("{port:04X}")).collect();
-    let bounds = vec![centiseconds(bound), manner.to_owned(), ports.join(" ")];
-    script(CLIENT, [bounds, tool.client(host)].concat())
-}
-
-/// The line by which a client is told its port, and to begin.
-pub fn port_line(port: u16) -> String {
-    format!("{port}\n")
+/// A port as the kernel's tables print it.
+fn hex(port: u16) -> String {
+    format!("{port:04X}")
 }
 
 /// The script that asks another one, the process `pid` in its container, to end at once.
@@ -71,7 +66,7 @@ pub fn stop(pid: u32) -> Command {
 /// events, where people read.
 fn script(text: &str, arguments: Vec<String>) -> Command {
     let shell = ["sh", "-c", "eval \"$TIELINE\"", "tieline"].map(str::to_owned);
-    let env = vec!["LC_ALL=C".to_owned(), format!("TIELINE={text}")];
+    let env = vec!["LC_ALL=C".to_owned(), format!("TIELINE={text}"), format!("TIELINE_BASH={BASH}")];
     Command { argv: [shell.to_vec(), arguments].concat(), env }
 }
 
@@ -82,7 +77,8 @@ fn centiseconds(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tool::Flavour;
+    use super::super::role::{Manner, Transport};
+    use super::super::tool::{Flavour, PROGRAMS};
     use super::*;
 
     fn tool() -> Tool {
@@ -91,21 +87,38 @@ mod tests {
 
     #[test]
     fn a_label_s_words_stay_arguments() {
-        let command = client(&tool(), "$(reboot)", &[80, 61001], Manner::Knock, Duration::from_millis(2500));
+        let role = Role::Client {
+            transport: Transport::Tcp,
+            host: "$(reboot)".into(),
+            ports: vec![80, 61001],
+            manner: Manner::Knock,
+        };
+        let command = play(&tool(), &role, Duration::from_millis(2500)).unwrap();
         assert_eq!(command.argv[..4], ["sh", "-c", "eval \"$TIELINE\"", "tieline"]);
-        assert_eq!(command.argv[4..], ["250", "knock", "0050 EE49", "nc", "$(reboot)"]);
-        assert_eq!(command.env, ["LC_ALL=C".to_owned(), format!("TIELINE={CLIENT}")]);
+        assert_eq!(command.argv[4..], ["250", "tcp", "knock", "0050 EE49", "nc", "$(reboot)"]);
+        assert_eq!(command.env[..2], ["LC_ALL=C".to_owned(), format!("TIELINE={CLIENT}")]);
     }
 
     #[test]
-    fn every_candidate_that_is_named_is_one_that_is_found() {
-        let known = |name: &str| Tool::find(&format!("\ntieline: tool {name} \nOpenBSD netcat\n")).is_some();
-        assert!(CANDIDATES.split(", ").all(known));
+    fn a_client_of_a_socket_has_a_path_and_no_port() {
+        let role = Role::SocketClient { path: "/run/$(reboot)".into(), manner: Manner::Ask };
+        let tool = Tool { flavour: Flavour::OpenBsd, ..tool() };
+        let command = play(&tool, &role, Duration::from_secs(3)).unwrap();
+        assert_eq!(command.argv[4..], ["300", "unix", "ask", "", "nc", "-N", "-U", "/run/$(reboot)"]);
+    }
+
+    #[test]
+    fn what_is_looked_for_is_what_is_known() {
+        let looked_for =
+            DETECT.lines().find_map(|line| line.strip_prefix("for name in ")?.strip_suffix("; do"));
+        let known: Vec<&str> = PROGRAMS.iter().map(|name| name.split(' ').next().unwrap()).collect();
+        assert_eq!(looked_for.unwrap(), known.join(" "));
     }
 
     #[test]
     fn a_listener_gets_its_ports_in_decimal_and_as_the_kernel_prints_them() {
-        let command = listener(&tool(), &[12345, 61001], Duration::from_secs(3));
-        assert_eq!(command.argv[4..], ["300", "12345:3039 61001:EE49", "nc", "-l", "-p"]);
+        let role = Role::Listener { transport: Transport::Tcp, ports: vec![12345, 61001], asked: Some(53) };
+        let command = play(&tool(), &role, Duration::from_secs(3)).unwrap();
+        assert_eq!(command.argv[4..], ["300", "tcp", "0035", "12345:3039 61001:EE49", "nc", "-l", "-p"]);
     }
 }

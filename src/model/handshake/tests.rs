@@ -5,9 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::reading::{self, Arrived};
-use super::script::{self, Command, Manner};
+use super::role::{Manner, Medium, Role, Transport};
+use super::script::{self, Command};
 use super::token::Token;
-use super::tool::{Flavour, Tool};
+use super::tool::{Flavour, PROGRAMS, Tool};
 use super::transcript::{Transcript, excerpt};
 use super::{FailReason, InconclusiveReason, Verdict};
 use crate::model::labels::is_plain;
@@ -40,6 +41,12 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
         "exit ",
         "bound ",
         "lacks ",
+        "peer ",
+        "held",
+        "failed ",
+        "untold ",
+        "Refused",
+        "0200D50A",
         "busy",
         "0",
         "1",
@@ -86,14 +93,17 @@ proptest! {
         host in hostile_word(),
         flavour in flavour(),
         ports in prop::collection::vec(1..=u16::MAX, 1..5),
-        talks in any::<bool>(),
+        manner in prop::sample::select(vec![Manner::Knock, Manner::Talk, Manner::Ask]),
     ) {
         let tool = Tool { program: vec!["nc".to_owned()], flavour };
-        let manner = if talks { Manner::Talk } else { Manner::Knock };
-        let bound = Duration::from_secs(3);
-        let rendered = script::client(&tool, &host, &ports, manner, bound);
+        let render = |host: &str| {
+            let (host, ports) = (host.to_owned(), ports.clone());
+            let role = Role::Client { transport: Transport::Tcp, host, ports, manner };
+            script::play(&tool, &role, Duration::from_secs(3)).unwrap()
+        };
+        let rendered = render(&host);
         // A word that cannot occur in a script by itself stands in for the host.
-        let plain = script::client(&tool, "HOST\u{0}", &ports, manner, bound);
+        let plain = render("HOST\u{0}");
         prop_assert_eq!(&rendered.env, &plain.env);
         prop_assert_eq!(&rendered.argv[..4], &plain.argv[..4]);
         prop_assert_eq!(&rendered.argv[2], "eval \"$TIELINE\"");
@@ -121,7 +131,7 @@ proptest! {
             let complaint = transcript.complaint();
             prop_assert!(complaint.chars().count() <= MAX_EXCERPT_CHARS && complaint.chars().all(is_plain));
             // Read whole or in pieces, it says the same.
-            let _ = (transcript.ready(), transcript.pid(), transcript.up(), transcript.end());
+            let _ = (transcript.ready(), transcript.pid(), transcript.up(), transcript.peer(), transcript.end());
         }
         let whole = heard(&said, &complained, usize::MAX);
         prop_assert_eq!(whole.end(), client.end());
@@ -131,10 +141,10 @@ proptest! {
         let arrived =
             Arrived { request: request.is_in(listener.stdout()), reply: reply.is_in(client.stdout()) };
         prop_assert_eq!(arrived, Arrived::default(), "noise holds no token");
-        let verdict = reading::exchange(arrived, flavour, &client, exit, &listener);
+        let verdict = reading::exchange(arrived, Transport::Tcp, Some(flavour), &client, exit, &listener);
         prop_assert!(!matches!(verdict, Verdict::Pass { .. }), "{:?}", verdict);
         let own_mark = String::from_utf8_lossy(&complained).contains("tieline: ");
-        let verdict = reading::knock(flavour, &client, exit);
+        let verdict = reading::knock(Medium::Network(Transport::Tcp), Some(flavour), &client, exit);
         prop_assert!(own_mark || matches!(verdict, Verdict::Inconclusive(_)), "{:?}", verdict);
         let _: [InconclusiveReason; 3] = [
             reading::no_listener(&listener, exit),
@@ -156,7 +166,7 @@ proptest! {
         prop_assert!(token.is_in(&bytes));
         let client = heard(&bytes, &complained, 7);
         let arrived = Arrived { request: false, reply: token.is_in(client.stdout()) };
-        let verdict = reading::exchange(arrived, flavour, &client, None, &Transcript::default());
+        let verdict = reading::exchange(arrived, Transport::Tcp, Some(flavour), &client, None, &Transcript::default());
         prop_assert_eq!(verdict, Verdict::Fail(FailReason::RequestLost));
     }
 
@@ -170,8 +180,8 @@ proptest! {
     fn a_tool_is_one_of_the_known_whatever_the_container_says(said in noise(), name in hostile_word()) {
         let said = String::from_utf8_lossy(&said).into_owned();
         let detected = format!("{said}\ntieline: tool {name}\nBusyBox v1 [-iN] [-wN] {said}\ntieline: done\n");
-        if let Some(tool) = Tool::find(&detected) {
-            prop_assert!(script::CANDIDATES.split(", ").any(|known| known == tool.program.join(" ")), "{:?}", tool);
+        for tool in Tool::find(&detected) {
+            prop_assert!(PROGRAMS.contains(&tool.program.join(" ").as_str()), "{:?}", tool);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The flavours of `nc`: how to tell them apart, and how to call each.
 
+use super::role::{Manner, Transport};
+
 /// A flavour of `nc`. They share a name and little else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flavour {
@@ -15,12 +17,21 @@ pub enum Flavour {
     Ncat,
     /// toybox.
     Toybox,
+    /// No `nc`, but bash, which connects by itself (`/dev/tcp`) and cannot listen.
+    Bash,
 }
 
 impl Flavour {
     /// Every flavour there is.
-    pub const ALL: [Self; 6] =
-        [Self::BusyboxTiny, Self::BusyboxFull, Self::OpenBsd, Self::Traditional, Self::Ncat, Self::Toybox];
+    pub const ALL: [Self; 7] = [
+        Self::BusyboxTiny,
+        Self::BusyboxFull,
+        Self::OpenBsd,
+        Self::Traditional,
+        Self::Ncat,
+        Self::Toybox,
+        Self::Bash,
+    ];
 
     /// The flavour that prints this help.
     pub fn of_help(help: &str) -> Option<Self> {
@@ -37,30 +48,52 @@ impl Flavour {
             ("[v1.10", Self::Traditional),
             ("Ncat 7.", Self::Ncat),
             ("Toybox 0.", Self::Toybox),
+            ("GNU bash, version", Self::Bash),
         ];
         signatures.into_iter().find(|(text, _)| help.contains(text)).map(|(_, flavour)| flavour)
     }
 
-    /// Options of a listener for one connection that ends when its stdin does. The port follows.
-    fn listen(self) -> &'static [&'static str] {
-        match self {
-            Self::BusyboxTiny | Self::BusyboxFull | Self::Ncat | Self::Toybox => &["-l", "-p"],
+    /// Options of a listener for one peer that ends when its stdin does, where it can listen. The port
+    /// follows.
+    fn listen(self, transport: Transport) -> Option<&'static [&'static str]> {
+        Some(match (self, transport) {
+            (Self::Bash, _) | (Self::BusyboxTiny, Transport::Udp) => return None,
+            (Self::BusyboxTiny | Self::BusyboxFull | Self::Ncat | Self::Toybox, Transport::Tcp) => {
+                &["-l", "-p"]
+            }
             // Without -N or -q these two keep the connection when stdin is at its end. And only in
             // some releases of the first may -l and -p go together.
-            Self::OpenBsd => &["-N", "-l"],
-            Self::Traditional => &["-q", "0", "-l", "-p"],
-        }
+            (Self::OpenBsd, Transport::Tcp) => &["-N", "-l"],
+            (Self::Traditional, Transport::Tcp) => &["-q", "0", "-l", "-p"],
+            (Self::BusyboxFull | Self::Ncat | Self::Toybox, Transport::Udp) => &["-u", "-l", "-p"],
+            (Self::OpenBsd, Transport::Udp) => &["-u", "-l"],
+            (Self::Traditional, Transport::Udp) => &["-u", "-q", "0", "-l", "-p"],
+        })
     }
 
-    /// Options of a client that ends when its stdin does. Host and port follow.
-    fn client(self) -> &'static [&'static str] {
-        match self {
-            Self::BusyboxTiny | Self::Ncat | Self::Toybox => &[],
+    /// Options of a client. Host and port follow.
+    fn client(self, transport: Transport, manner: Manner) -> Option<&'static [&'static str]> {
+        Some(match (self, transport) {
+            (Self::BusyboxTiny | Self::Bash, Transport::Udp) => return None,
+            (Self::BusyboxTiny | Self::Ncat | Self::Toybox | Self::Bash, Transport::Tcp) => &[],
             // Silent about why it cannot connect unless -v; it says so on TCP without sending anything.
-            Self::BusyboxFull => &["-v"],
-            Self::OpenBsd => &["-v", "-N"],
-            Self::Traditional => &["-q", "0"],
-        }
+            (Self::BusyboxFull, Transport::Tcp) => &["-v"],
+            (Self::OpenBsd, Transport::Tcp) => &["-v", "-N"],
+            // The seconds for which it stays when its stdin has ended: the script bounds it.
+            (Self::Traditional, Transport::Tcp) if manner == Manner::Ask => &["-q", "3600"],
+            (Self::Traditional, Transport::Tcp) => &["-q", "0"],
+            (Self::BusyboxFull | Self::OpenBsd | Self::Ncat | Self::Toybox, Transport::Udp) => &["-u"],
+            (Self::Traditional, Transport::Udp) => &["-u", "-q", "0"],
+        })
+    }
+
+    /// Options of a client of a unix socket, where it can be one. The path follows.
+    fn socket_client(self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Self::BusyboxTiny | Self::BusyboxFull | Self::Traditional | Self::Bash => return None,
+            Self::OpenBsd => &["-N", "-U"],
+            Self::Ncat | Self::Toybox => &["-U"],
+        })
     }
 }
 
@@ -73,36 +106,50 @@ pub struct Tool {
     pub flavour: Flavour,
 }
 
-/// The programs that are looked for, each with its applet.
-const PROGRAMS: [&str; 7] =
-    ["nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "busybox nc", "toybox nc"];
+/// The programs that are looked for, each with its applet; of those that are known the first that can do what is
+/// asked is taken.
+pub const PROGRAMS: [&str; 8] =
+    ["nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "busybox nc", "toybox nc", "bash"];
 
 impl Tool {
-    /// The command of a listener, up to its port.
-    pub fn listen(&self) -> Vec<String> {
-        self.command(self.flavour.listen())
+    /// The command of a listener, up to its port; none where it cannot listen so.
+    pub fn listen(&self, transport: Transport) -> Option<Vec<String>> {
+        Some(self.command(self.flavour.listen(transport)?))
     }
 
-    /// The command of a client, up to its port.
-    pub fn client(&self, host: &str) -> Vec<String> {
-        let mut argv = self.command(self.flavour.client());
+    /// The command of a client, up to its port; none where it cannot connect so.
+    pub fn client(&self, transport: Transport, manner: Manner, host: &str) -> Option<Vec<String>> {
+        let options = self.flavour.client(transport, manner)?;
+        let mut argv = match self.flavour {
+            Flavour::Bash => self.command(&["-c", "eval \"$TIELINE_BASH\"", manner.as_str()]),
+            _ => self.command(options),
+        };
         argv.push(host.to_owned());
-        argv
+        Some(argv)
+    }
+
+    /// The whole command of a client of the unix socket at `path`; none where it cannot be one.
+    pub fn socket_client(&self, path: &str) -> Option<Vec<String>> {
+        let mut argv = self.command(self.flavour.socket_client()?);
+        argv.push(path.to_owned());
+        Some(argv)
     }
 
     fn command(&self, options: &[&str]) -> Vec<String> {
         self.program.iter().cloned().chain(options.iter().map(|&option| option.to_owned())).collect()
     }
 
-    /// The first tool that is recognised in the output of [`super::script::detect`].
-    pub fn find(detected: &str) -> Option<Self> {
-        detected.split("\ntieline: tool ").skip(1).find_map(|section| {
+    /// The tools that are recognised in the output of [`super::script::detect`].
+    pub fn find(detected: &str) -> Vec<Self> {
+        let sections = detected.split("\ntieline: tool ").skip(1);
+        let known = sections.filter_map(|section| {
             let (name, help) = section.split_once('\n')?;
             // What is found is run in every container of the image, and one of them may write anything.
             let name = PROGRAMS.into_iter().find(|known| *known == name.trim_end())?;
             let program = name.split(' ').map(str::to_owned).collect();
             Some(Self { program, flavour: Flavour::of_help(help)? })
-        })
+        });
+        known.take(PROGRAMS.len()).collect()
     }
 }
 
@@ -121,10 +168,12 @@ mod tests {
     const NCAT: &str = "Ncat 7.93 ( https://nmap.org/ncat )\nUsage: ncat [options] [hostname] [port]\n";
     const TOYBOX: &str =
         "Toybox 0.8.9 multicall binary (see https://landley.net/toybox)\n\nusage: netcat [-46ELUlt]\n";
+    const BASH: &str =
+        "GNU bash, version 5.2.15(1)-release-(x86_64-pc-linux-gnu)\nUsage: bash [GNU long option]\n";
 
     #[test]
     fn each_flavour_is_known_by_its_help() {
-        let helps = [TINY, FULL, OPENBSD, TRADITIONAL, NCAT, TOYBOX];
+        let helps = [TINY, FULL, OPENBSD, TRADITIONAL, NCAT, TOYBOX, BASH];
         for (help, flavour) in helps.into_iter().zip(Flavour::ALL) {
             assert_eq!(Flavour::of_help(help), Some(flavour));
         }
@@ -132,24 +181,54 @@ mod tests {
     }
 
     #[test]
-    fn the_first_tool_that_is_known_is_taken() {
+    fn every_tool_that_is_known_is_found() {
         let out = format!(
-            "\ntieline: tool nc \nnc: applet not found\n\ntieline: tool busybox nc\n{TINY}\ntieline: done\n"
+            "\ntieline: tool nc \nnc: applet not found\n\ntieline: tool ncat \n{NCAT}\n\
+             \ntieline: tool busybox nc\n{TINY}\ntieline: done\n"
         );
-        let tool = Tool { program: vec!["busybox".into(), "nc".into()], flavour: Flavour::BusyboxTiny };
-        assert_eq!(Tool::find(&out), Some(tool));
-        assert_eq!(Tool::find("\ntieline: done\n"), None);
-        assert_eq!(Tool::find(&format!("\ntieline: tool rm -rf /\n{TINY}\ntieline: done\n")), None);
+        let ncat = Tool { program: vec!["ncat".into()], flavour: Flavour::Ncat };
+        let busybox = Tool { program: vec!["busybox".into(), "nc".into()], flavour: Flavour::BusyboxTiny };
+        assert_eq!(Tool::find(&out), [ncat, busybox]);
+        assert_eq!(Tool::find("\ntieline: done\n"), []);
+        assert_eq!(Tool::find(&format!("\ntieline: tool rm -rf /\n{TINY}\ntieline: done\n")), []);
     }
 
     #[test]
     fn every_flavour_takes_its_port_last() {
-        let listen = ["nc -l -p", "nc -l -p", "nc -N -l", "nc -q 0 -l -p", "nc -l -p", "nc -l -p"];
-        let client = ["nc db", "nc -v db", "nc -v -N db", "nc -q 0 db", "nc db", "nc db"];
-        for (at, flavour) in Flavour::ALL.into_iter().enumerate() {
+        let tcp = [
+            ("nc -l -p", "nc db"),
+            ("nc -l -p", "nc -v db"),
+            ("nc -N -l", "nc -v -N db"),
+            ("nc -q 0 -l -p", "nc -q 0 db"),
+            ("nc -l -p", "nc db"),
+            ("nc -l -p", "nc db"),
+            ("", "nc -c eval \"$TIELINE_BASH\" talk db"),
+        ];
+        let udp = [
+            ("", ""),
+            ("nc -u -l -p", "nc -u db"),
+            ("nc -u -l", "nc -u db"),
+            ("nc -u -q 0 -l -p", "nc -u -q 0 db"),
+            ("nc -u -l -p", "nc -u db"),
+            ("nc -u -l -p", "nc -u db"),
+            ("", ""),
+        ];
+        for (transport, commands) in [(Transport::Tcp, tcp), (Transport::Udp, udp)] {
+            for (flavour, (listen, client)) in Flavour::ALL.into_iter().zip(commands) {
+                let tool = Tool { program: vec!["nc".into()], flavour };
+                let words = |argv: Option<Vec<String>>| argv.map_or(String::new(), |argv| argv.join(" "));
+                assert_eq!(words(tool.listen(transport)), listen);
+                assert_eq!(words(tool.client(transport, Manner::Talk, "db")), client);
+            }
+        }
+    }
+
+    #[test]
+    fn three_flavours_know_unix_sockets() {
+        let commands = ["", "", "nc -N -U /s", "", "nc -U /s", "nc -U /s", ""];
+        for (flavour, command) in Flavour::ALL.into_iter().zip(commands) {
             let tool = Tool { program: vec!["nc".into()], flavour };
-            assert_eq!(tool.listen().join(" "), listen[at]);
-            assert_eq!(tool.client("db").join(" "), client[at]);
+            assert_eq!(tool.socket_client("/s").map_or(String::new(), |argv| argv.join(" ")), command);
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What one script wrote, read as it comes.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::{FailReason, InconclusiveReason};
 use crate::model::labels::is_plain;
 
 /// How a script says that it ended.
@@ -15,6 +18,10 @@ pub enum End {
     Bound(Socket),
     /// The container lacks this.
     Lacks(String),
+    /// The path does not work, and why.
+    Failed(FailReason),
+    /// Nothing was learned of the path, and why.
+    Untold(InconclusiveReason),
 }
 
 /// The state of the client's socket when time was up.
@@ -65,6 +72,11 @@ impl Transcript {
         &self.stdout
     }
 
+    /// All of stderr so far.
+    pub fn stderr(&self) -> &[u8] {
+        &self.stderr
+    }
+
     /// The port that the listener has.
     pub fn ready(&self) -> Option<u16> {
         self.marks.iter().find_map(|mark| mark.strip_prefix("ready ")?.parse().ok())
@@ -78,6 +90,33 @@ impl Transcript {
     /// Whether the client waits to be told its port.
     pub fn up(&self) -> bool {
         self.marks.iter().any(|mark| mark == "up")
+    }
+
+    /// Whether somebody has the port that was asked about.
+    pub fn held(&self) -> bool {
+        self.marks.iter().any(|mark| mark == "held")
+    }
+
+    /// The address that the client is, or was, connected to; where it is still connecting, the one that it
+    /// tries.
+    pub fn peer(&self) -> Option<IpAddr> {
+        let addresses = self.marks.iter().filter_map(|mark| match mark.split_once(' ')? {
+            ("peer", address) => Some(address),
+            ("bound", socket) => Some(socket.split_once(' ')?.1),
+            _ => None,
+        });
+        addresses.filter_map(read_address).next_back()
+    }
+
+    /// Whether the client may have been connected: one whose name was not found, for instance, never was.
+    pub fn was_connected(&self) -> bool {
+        let never = [End::Bound(Socket::Missing), End::Bound(Socket::Connecting)];
+        self.connected() || self.end().is_none_or(|end| !never.contains(&end))
+    }
+
+    /// Whether the client told that it is connected.
+    pub fn connected(&self) -> bool {
+        self.marks.iter().any(|mark| mark.starts_with("peer "))
     }
 
     /// How the script ended; `None` while it runs, or where it was cut off.
@@ -96,6 +135,21 @@ impl Transcript {
     }
 }
 
+/// An address as people write it, or as the kernel's tables do: the bytes of each word the wrong way round.
+fn read_address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let word = |hex: &str| u32::from_str_radix(hex, 16).ok().map(u32::swap_bytes);
+    if text.len() == 8 {
+        return Some(Ipv4Addr::from(word(text)?).into());
+    }
+    let words = [text.get(..8)?, text.get(8..16)?, text.get(16..24)?, text.get(24..32)?];
+    let address =
+        words.into_iter().try_fold(0, |address: u128, hex| Some(address << 32 | u128::from(word(hex)?)))?;
+    Some(Ipv6Addr::from_bits(address).to_canonical())
+}
+
 fn read_end(mark: &str) -> Option<End> {
     let (word, rest) = mark.split_once(' ').unwrap_or((mark, ""));
     match (word, rest) {
@@ -103,9 +157,11 @@ fn read_end(mark: &str) -> Option<End> {
         ("exit", "busy") => Some(End::Busy),
         ("exit", code) => code.parse().ok().map(End::Exit),
         ("bound", "") => Some(End::Bound(Socket::Missing)),
-        ("bound", "02") => Some(End::Bound(Socket::Connecting)),
+        ("bound", socket) if socket.starts_with("02") => Some(End::Bound(Socket::Connecting)),
         ("bound", _) => Some(End::Bound(Socket::Connected)),
         ("lacks", what) => Some(End::Lacks(what.to_owned())),
+        ("failed", reason) => FailReason::named(reason).map(End::Failed),
+        ("untold", reason) => InconclusiveReason::named(reason).map(End::Untold),
         _ => None,
     }
 }
@@ -166,10 +222,35 @@ mod tests {
             ("bound ", End::Bound(Socket::Missing)),
             ("bound 02", End::Bound(Socket::Connecting)),
             ("bound 01", End::Bound(Socket::Connected)),
+            ("bound 02 0200D50A", End::Bound(Socket::Connecting)),
             ("lacks /proc", End::Lacks("/proc".into())),
+            ("failed Refused", End::Failed(FailReason::Refused)),
+            ("untold PortBusy", End::Untold(InconclusiveReason::PortBusy)),
         ];
         for (mark, end) in ends {
             assert_eq!(heard(&format!("\ntieline: {mark}\n")).end(), Some(end), "{mark}");
+        }
+    }
+
+    #[test]
+    fn where_a_connection_led_is_read() {
+        for (mark, address) in [
+            ("peer 0200D50A", "10.213.0.2"),
+            ("peer 0000000000000000FFFF00000200D50A", "10.213.0.2"),
+            ("peer 10.213.0.2", "10.213.0.2"),
+            ("bound 02 0100007F", "127.0.0.1"),
+            ("peer 00000000000000000000000001000000", "::1"),
+        ] {
+            assert_eq!(
+                heard(&format!("\ntieline: {mark}\n")).peer(),
+                Some(address.parse().unwrap()),
+                "{mark}"
+            );
+        }
+        assert!(heard("\ntieline: peer socket\n").connected(), "a socket has no address");
+        assert!(!heard("\ntieline: bound 02 0100007F\n").connected());
+        for mark in ["peer", "peer x", "peer socket", "peer unknown", "bound 02", "bound"] {
+            assert_eq!(heard(&format!("\ntieline: {mark}\n")).peer(), None, "{mark}");
         }
     }
 

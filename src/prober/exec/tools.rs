@@ -1,4 +1,4 @@
-//! Which `nc` the containers of an image have.
+//! Which `nc` the containers of an image have: perhaps several, of which each can do what others cannot.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use crate::docker::Docker;
 use crate::model::container::ImageId;
-use crate::model::handshake::tool::Tool;
+use crate::model::handshake::tool::{PROGRAMS, Tool};
 use crate::model::handshake::{InconclusiveReason, reading, script};
 
 use super::super::Side;
-use super::Trouble;
-use super::running::Running;
+use super::{Trouble, execute};
 
 /// How long it is believed that an image has no `nc`: somebody may install one.
 const MISSING_FOR: Duration = Duration::from_secs(60);
@@ -37,31 +36,31 @@ struct Kept {
 type Entry = Arc<tokio::sync::Mutex<Option<Found>>>;
 
 struct Found {
-    tool: Result<Tool, Trouble>,
+    tools: Result<Vec<Tool>, Trouble>,
     at: Instant,
 }
 
 impl Found {
     fn is_fresh(&self) -> bool {
-        self.tool.is_ok() || self.at.elapsed() < MISSING_FOR
+        self.tools.is_ok() || self.at.elapsed() < MISSING_FOR
     }
 }
 
 impl ToolCache {
-    /// The `nc` of a container.
-    pub(super) async fn tool(&self, docker: &Docker, side: &Side) -> Result<Tool, Trouble> {
+    /// Every `nc` of a container; there is one at least.
+    pub(super) async fn tools(&self, docker: &Docker, side: &Side) -> Result<Vec<Tool>, Trouble> {
         let entry = self.entry(&side.image);
         let mut found = entry.lock().await;
         if let Some(known) = found.as_ref().filter(|known| known.is_fresh()) {
-            return known.tool.clone();
+            return known.tools.clone();
         }
-        let tool = detect(docker, side).await;
+        let tools = detect(docker, side).await;
         // Only what lies in the image is worth keeping, not that the engine was away just now.
-        let lasting = tool.as_ref().err().is_none_or(|trouble| {
+        let lasting = tools.as_ref().err().is_none_or(|trouble| {
             matches!(trouble.reason, InconclusiveReason::NoNetcat | InconclusiveReason::NoShell)
         });
-        *found = lasting.then(|| Found { tool: tool.clone(), at: Instant::now() });
-        tool
+        *found = lasting.then(|| Found { tools: tools.clone(), at: Instant::now() });
+        tools
     }
 
     /// Makes the next handshake look again: what was found is not there any more.
@@ -83,18 +82,19 @@ impl ToolCache {
     }
 }
 
-async fn detect(docker: &Docker, side: &Side) -> Result<Tool, Trouble> {
-    let mut running = Running::start(docker, side, script::detect()).await?;
+async fn detect(docker: &Docker, side: &Side) -> Result<Vec<Tool>, Trouble> {
+    let mut running = execute(docker, side, script::detect(), None).await?;
     running.finish().await;
     let heard = String::from_utf8_lossy(running.heard().stdout()).into_owned();
-    if let Some(tool) = Tool::find(&heard) {
-        return Ok(tool);
+    let tools = Tool::find(&heard);
+    if !tools.is_empty() {
+        return Ok(tools);
     }
     if heard.contains(script::DETECTED) {
         let message = format!(
             "{} has none of {}; install netcat-openbsd or busybox in its image",
             side.name,
-            script::CANDIDATES
+            PROGRAMS.join(", ")
         );
         return Err(Trouble::new(InconclusiveReason::NoNetcat, message));
     }

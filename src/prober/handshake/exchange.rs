@@ -5,65 +5,75 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::model::handshake::reading::{self, Arrived};
-use crate::model::handshake::script::{self, Manner};
+use crate::model::handshake::role::{Manner, Role, Transport, port_line};
 use crate::model::handshake::token::Token;
-use crate::model::handshake::tool::Flavour;
 use crate::model::handshake::{FailReason, Verdict};
 
-use super::super::{Attempt, Request};
-use super::modes::Making;
+use super::super::{PortRoute, Request};
+use super::modes::{Making, Told};
 use super::running::Running;
-use super::{Trouble, with_complaint};
+use super::{Means, Trouble, with_complaint};
 
 /// How long one side may take to hear what was said before the other ended.
 const LATE: Duration = Duration::from_millis(250);
 
-impl Making<'_> {
-    /// One exchange, on the first of `ports` that is free in the provider.
-    pub async fn exchange_once(&self, ports: &[u16]) -> Result<Attempt, Trouble> {
-        let Request { consumer, provider, host, .. } = self.request;
-        let (here, there) =
-            tokio::try_join!(self.tools.tool(self.docker, consumer), self.tools.tool(self.docker, provider))?;
+impl<M: Means> Making<'_, M> {
+    /// One exchange, on the first of `ports` that is free in the provider; says besides whether somebody has
+    /// the port `asked` there.
+    pub(super) async fn exchange_once(
+        &self,
+        host: &str,
+        route: &PortRoute,
+        ports: &[u16],
+        asked: Option<u16>,
+    ) -> Result<Told, Trouble> {
+        let Request { consumer, provider, .. } = self.request;
+        let (transport, ports) = (route.transport, ports.to_vec());
+        let listen = Role::Listener { transport, ports: ports.clone(), asked };
+        let talk = Role::Client { transport, host: host.to_owned(), ports, manner: Manner::Talk };
         // Starting a process is most of the cost, so both start at once; the client waits for its port.
-        let listen = script::listener(&there, ports, self.left());
-        let talk = script::client(&here, host, ports, Manner::Talk, self.left());
-        let pair = Pair::start(
-            Running::start(self.docker, provider, listen),
-            Running::start(self.docker, consumer, talk),
-        );
-        let mut pair = pair.await?;
-        let attempt = self.exchange_between(&mut pair, here.flavour).await;
+        let mut pair = Pair::start(self.start(provider, &listen), self.start(consumer, &talk)).await?;
+        let told = self.exchange_between(&mut pair, host, transport).await;
         pair.stop().await;
-        attempt
+        told
     }
 
     /// The client is told its port once the listener has it: it never talks to anybody else's.
-    async fn exchange_between(&self, pair: &mut Pair<'_>, flavour: Flavour) -> Result<Attempt, Trouble> {
-        let host = &self.request.host;
+    async fn exchange_between(
+        &self,
+        pair: &mut Pair<'_>,
+        host: &str,
+        transport: Transport,
+    ) -> Result<Told, Trouble> {
         let (request, reply) = (Token::new(fastrand::u128(..)), Token::new(fastrand::u128(..)));
         let port = self.ready(pair).await?;
         // Not earlier: an nc that lost the race for a port would take the token along.
-        pair.listener.say(&reply.line()).await;
+        pair.listener.say(reply.line().as_bytes()).await;
         let start = Instant::now();
-        pair.client.say(&format!("{}{}", script::port_line(port), request.line())).await;
+        pair.client.say(format!("{}{}", port_line(port), request.line()).as_bytes()).await;
         let arrived = pair.listen(&request, &reply).await?;
         let rtt = start.elapsed();
+        if arrived.both() {
+            pair.client.see_where_it_led().await;
+        }
         let listened = pair.listener.heard().clone();
         pair.stop().await;
         let exit = pair.client.exit_code().await;
         let client = &pair.client;
-        let verdict = reading::exchange(arrived, flavour, client.heard(), exit, &listened);
-        match verdict {
+        let verdict =
+            reading::exchange(arrived, transport, client.flavour(), client.heard(), exit, &listened);
+        let told = match verdict {
             Verdict::Pass { .. } => {
                 let message = format!("tokens exchanged over {host}:{port} in {rtt:.1?}");
-                Ok(Attempt { verdict, rtt: Some(rtt), message })
+                self.told(verdict, Some(rtt), message, client)
             }
             Verdict::Fail(reason) => {
-                let message = with_complaint(self.failure(reason, port), client);
-                Ok(Attempt { verdict, rtt: None, message })
+                let message = with_complaint(self.failure(reason, host, port), client);
+                self.told(verdict, None, message, client)
             }
-            Verdict::Inconclusive(reason) => Err(self.trouble(reason, client)),
-        }
+            Verdict::Inconclusive(reason) => return Err(self.trouble(reason, client)),
+        };
+        Ok(Told { held: listened.held(), proven: true, ..told })
     }
 
     /// Waits until the listener has a port and the client is there to be told.
@@ -86,8 +96,8 @@ impl Making<'_> {
         }
     }
 
-    fn failure(&self, reason: FailReason, port: u16) -> String {
-        let Request { provider, host, .. } = self.request;
+    fn failure(&self, reason: FailReason, host: &str, port: u16) -> String {
+        let provider = &self.request.provider;
         let what = format!("{host}:{port}: {}", reason.meaning());
         match reason {
             // The listener was seen to be there, so it is the name or the way that is wrong.
@@ -136,7 +146,8 @@ impl<'a> Pair<'a> {
                 request: request.is_in(self.listener.heard().stdout()),
                 reply: reply.is_in(self.client.heard().stdout()),
             };
-            if arrived.both() || (self.client.ended() && self.listener.ended()) {
+            let never_came = self.client.ended() && !self.client.heard().was_connected();
+            if arrived.both() || never_came || (self.client.ended() && self.listener.ended()) {
                 return Ok(arrived);
             }
             let one_ended = self.client.ended() || self.listener.ended();

@@ -1,0 +1,128 @@
+//! A process somewhere else, of which we have the three standard streams.
+
+use std::pin::Pin;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::Error;
+
+/// How many bytes of each output stream of a process are handed on; the rest is read and dropped.
+pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
+
+/// A piece of a process's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Of its stdout.
+    Stdout(Vec<u8>),
+    /// Of its stderr.
+    Stderr(Vec<u8>),
+}
+
+/// Where a process's stdin is written to.
+pub type Input = Pin<Box<dyn AsyncWrite + Send>>;
+/// What a process says, as it comes.
+pub type Outputs = BoxStream<'static, Result<Output, Error>>;
+
+/// A process. Dropping it does not end the process, only closes its stdin: what runs has to end by itself.
+pub struct Process {
+    stdin: Option<Input>,
+    output: Outputs,
+    exit: Option<BoxFuture<'static, Result<Option<i64>, Error>>>,
+    stdout_left: usize,
+    stderr_left: usize,
+}
+
+impl Process {
+    /// A process with these streams. `exit` waits for its end and says its exit code.
+    pub fn new(stdin: Input, output: Outputs, exit: BoxFuture<'static, Result<Option<i64>, Error>>) -> Self {
+        Self {
+            stdin: Some(stdin),
+            output,
+            exit: Some(exit),
+            stdout_left: MAX_OUTPUT_BYTES,
+            stderr_left: MAX_OUTPUT_BYTES,
+        }
+    }
+
+    /// Writes to the process's stdin.
+    ///
+    /// # Errors
+    /// If it takes no more.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(stdin) = &mut self.stdin else { return Ok(()) };
+        stdin.write_all(bytes).await.map_err(stream_broke)?;
+        stdin.flush().await.map_err(stream_broke)
+    }
+
+    /// Closes the process's stdin; its output stays open.
+    pub async fn close_stdin(&mut self) {
+        if let Some(mut stdin) = self.stdin.take() {
+            // A process that is gone has no stdin to close.
+            let _ = stdin.shutdown().await;
+        }
+    }
+
+    /// The next piece of output, `None` once there is no more. Nothing is lost when the returned
+    /// future is dropped.
+    pub async fn output(&mut self) -> Option<Result<Output, Error>> {
+        loop {
+            let piece = match self.output.next().await? {
+                Ok(Output::Stderr(bytes)) => Output::Stderr(cap(bytes, &mut self.stderr_left)),
+                Ok(Output::Stdout(bytes)) => Output::Stdout(cap(bytes, &mut self.stdout_left)),
+                Err(error) => return Some(Err(error)),
+            };
+            match &piece {
+                Output::Stdout(bytes) | Output::Stderr(bytes) if bytes.is_empty() => {}
+                _ => return Some(Ok(piece)),
+            }
+        }
+    }
+
+    /// Takes no more of its output, whatever it has to say. A program of ours ends at that.
+    pub fn abandon(&mut self) {
+        self.stdin = None;
+        self.output = Box::pin(futures_util::stream::empty());
+    }
+
+    /// Whether it said as much as is handed on, so that the rest is lost.
+    pub fn overflowed(&self) -> bool {
+        self.stdout_left == 0 || self.stderr_left == 0
+    }
+
+    /// The process's exit code; waits until it ended. It is told once.
+    ///
+    /// # Errors
+    /// If whoever knows does not tell.
+    pub async fn exit_code(&mut self) -> Result<Option<i64>, Error> {
+        match self.exit.take() {
+            Some(exit) => exit.await,
+            None => Ok(None),
+        }
+    }
+}
+
+fn cap(mut bytes: Vec<u8>, left: &mut usize) -> Vec<u8> {
+    bytes.truncate(*left);
+    *left -= bytes.len();
+    bytes
+}
+
+fn stream_broke(error: std::io::Error) -> Error {
+    Error::Unavailable(format!("the stream to the process broke: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_beyond_the_limit_is_dropped() {
+        let mut left = 5;
+        assert_eq!(cap(b"abc".to_vec(), &mut left), b"abc");
+        assert_eq!(cap(b"def".to_vec(), &mut left), b"de");
+        assert_eq!(cap(b"ghi".to_vec(), &mut left), b"");
+    }
+}

@@ -1,0 +1,129 @@
+//! What is to be proven: who, whom, and by which way.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::model::container::{Container, ContainerId, ImageId, Network};
+use crate::model::handshake::role::Transport;
+use crate::model::link::{Endpoint, Handshake, Link, Payload};
+
+/// One container of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its image.
+    pub image: ImageId,
+    /// Its address on the network that carries the path, where one does.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// One handshake to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who opens the connection.
+    pub consumer: Side,
+    /// To whom.
+    pub provider: Side,
+    /// Where in the provider.
+    pub route: Route,
+    /// Which handshake; never `none`.
+    pub mode: Handshake,
+    /// What to say to the provider's own listener, and what it has to answer.
+    pub payload: Payload,
+    /// Bound on the whole handshake.
+    pub timeout: Duration,
+}
+
+/// Where in the provider a handshake goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To a port.
+    Port(PortRoute),
+    /// To the unix socket that the consumer has at this path.
+    Socket(String),
+}
+
+/// How the consumer gets to a port of the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortRoute {
+    /// By what.
+    pub transport: Transport,
+    /// The name by which the consumer looks for the provider.
+    pub host: String,
+    /// The provider's address on the network that carries the path.
+    pub address: Ipv4Addr,
+    /// Its addresses on other networks: the name may lead to one of these where the consumer is on that
+    /// network too.
+    pub others: Vec<Ipv4Addr>,
+    /// The declared port.
+    pub port: u16,
+}
+
+impl Route {
+    /// The protocol, as the metrics name it.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::Port(route) => route.transport.as_str(),
+            Self::Socket(_) => "unix",
+        }
+    }
+}
+
+impl Request {
+    /// The handshake for `link` over a network that both are on; `None` while the provider has no address
+    /// there, and for a link to a socket.
+    pub fn over(
+        network: &Network,
+        consumer: &Container,
+        provider: &Container,
+        link: &Link,
+        timeout: Duration,
+    ) -> Option<Self> {
+        let (transport, port) = match link.target.endpoint {
+            Endpoint::Tcp(port) => (Transport::Tcp, port),
+            Endpoint::Udp(port) => (Transport::Udp, port),
+            Endpoint::Unix(_) => return None,
+        };
+        let address = provider.attachment(network)?.address?;
+        let others = provider.attachments.values().filter_map(|attachment| attachment.address);
+        let route = PortRoute {
+            transport,
+            // The container's own, since service names and link names are those of all replicas.
+            host: provider.host(),
+            address,
+            others: others.filter(|other| *other != address).collect(),
+            port,
+        };
+        let sides = [consumer, provider].map(|container| Side {
+            address: container.attachment(network).and_then(|attachment| attachment.address),
+            ..Side::of(container)
+        });
+        Some(Self::new(sides, Route::Port(route), link, timeout))
+    }
+
+    /// The handshake for `link` by the socket that the consumer has at `path`.
+    pub fn through(
+        path: String,
+        consumer: &Container,
+        provider: &Container,
+        link: &Link,
+        timeout: Duration,
+    ) -> Self {
+        Self::new([consumer, provider].map(Side::of), Route::Socket(path), link, timeout)
+    }
+
+    fn new([consumer, provider]: [Side; 2], route: Route, link: &Link, timeout: Duration) -> Self {
+        let (mode, payload) = (link.handshake, link.payload.clone());
+        Self { consumer, provider, route, mode, payload, timeout: link.timeout.unwrap_or(timeout) }
+    }
+}
+
+impl Side {
+    fn of(container: &Container) -> Self {
+        let Container { id, name, image, .. } = container.clone();
+        Self { id, name, image, address: None }
+    }
+}
