@@ -5,6 +5,7 @@
 
 #[path = "engine/stage.rs"]
 mod stage;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -4,9 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which modules a module may not name, because they stand above or beside it.
-const FORBIDDEN: [(&str, &[&str]); 8] = [
+const FORBIDDEN: [(&str, &[&str]); 9] = [
     (
         "model",
+        &[
+            "docker",
+            "queue",
+            "snapshot",
+            "metrics",
+            "controller",
+            "prober",
+            "speaker",
+            "http",
+            "commands",
+            "cli",
+            "config",
+        ],
+    ),
+    (
+        "speaker",
         &[
             "docker",
             "queue",
@@ -22,7 +38,18 @@ const FORBIDDEN: [(&str, &[&str]); 8] = [
     ),
     (
         "docker",
-        &["controller", "prober", "http", "commands", "metrics", "snapshot", "queue", "cli", "config"],
+        &[
+            "controller",
+            "prober",
+            "speaker",
+            "http",
+            "commands",
+            "metrics",
+            "snapshot",
+            "queue",
+            "cli",
+            "config",
+        ],
     ),
     ("queue", &["docker", "controller", "prober", "http", "commands", "metrics", "snapshot"]),
     ("snapshot", &["docker", "controller", "prober", "http", "commands", "metrics", "queue"]),

@@ -17,3 +17,4 @@ mod promises;
 mod proxy;
 mod rights;
 mod soak;
+mod turns;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::foreign::Foreign;
 use super::stage::{IMAGE, Stage};
+use crate::turns;
 
 /// A number from the environment, or a default that the suite has time for.
 fn number(name: &str, default: u64) -> u64 {
@@ -95,8 +96,7 @@ fn containers_that_churn_end_as_their_labels_say() {
     stage.settle_within("all run", Duration::from_secs(120));
     foreign.is_untouched();
     let names: Vec<String> = (0..containers).map(|n| stage.name(&format!("n{n}"))).collect();
-    let removed = Command::new("docker").args(["rm", "-f"]).args(&names).output().unwrap();
-    assert!(removed.status.success());
+    assert!(turns::remove(|| Command::new("docker"), names.iter().map(String::as_str)));
     stage.settle_within("nothing is left", Duration::from_secs(120));
     assert!(stage.networks().is_empty());
     foreign.is_untouched();
@@ -104,7 +104,7 @@ fn containers_that_churn_end_as_their_labels_say() {
 
 /// Every call of a person has to succeed.
 fn call(command: &mut Command, complaints: &Mutex<Vec<String>>) {
-    let output = command.output().unwrap();
+    let output = turns::output(command).unwrap();
     if !output.status.success() {
         let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         complaints.lock().unwrap().push(format!("{command:?}: {error}"));

@@ -91,6 +91,7 @@ fn wrong_flags_and_values_exit_2_and_say_what_is_right() {
         (vec!["run", "--timeout", "1h"], "from 100ms to 60s"),
         (vec!["run", "--listen", "9810"], "--listen"),
         (vec!["run", "--max-handshakes", "0"], "1.."),
+        (vec!["run", "--max-handshake-rate", "0"], "1.."),
         (vec!["run", "--prober", "magic"], "exec"),
         (vec!["run", "--log-level", "loud=!"], "info"),
         (vec!["run", "--host", "docker.sock"], "unix://"),

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::stage::{IMAGE, Stage, ok};
+use crate::turns;
 
 /// `docker-compose` with a file of this stage.
 pub struct Compose<'a> {
@@ -24,19 +25,22 @@ impl<'a> Compose<'a> {
     }
 
     pub fn call(&self, args: &[&str]) {
-        let file = self.dir.path().join("compose.yml");
-        ok(Command::new("docker-compose").arg("-f").arg(file).args(["-p", &self.stage.id]).args(args));
+        ok(&mut self.command(args));
+    }
+
+    /// Few containers at a time, for the reason in `turns`. Each service takes a place for itself, so fewer
+    /// places than twice the services would be waited for without end.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("docker-compose");
+        command.env("COMPOSE_PARALLEL_LIMIT", "4").arg("-f").arg(self.dir.path().join("compose.yml"));
+        command.args(["-p", &self.stage.id]).args(args);
+        command
     }
 }
 
 impl Drop for Compose<'_> {
     fn drop(&mut self) {
-        let file = self.dir.path().join("compose.yml");
-        let _ = Command::new("docker-compose")
-            .arg("-f")
-            .arg(file)
-            .args(["-p", &self.stage.id, "down", "-t", "0"])
-            .output();
+        let _ = turns::output(&mut self.command(&["down", "-t", "0"]));
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::stage::{IMAGE, PATIENCE, Stage, ok};
+use crate::turns;
 
 /// Hears one conversation, and says when it ends. A listener whose input ends would end it.
 const HEAR: &str = "mkfifo /in; (nc -l -p 7000 </in >/heard; echo ended >>/heard) & exec 3>/in; wait";
@@ -66,7 +67,7 @@ fn picture(containers: &[String], networks: &[String]) -> [String; 2] {
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "-f"]).args(&self.names).output();
+        let _ = turns::remove(|| Command::new("docker"), self.names.iter().map(String::as_str));
         for network in &self.networks {
             // Others of the stage may be on it too.
             let _ = Command::new("docker").args(["network", "rm", network]).output();

@@ -61,11 +61,24 @@ fn a_container_that_cannot_be_probed_is_unknown() {
     let target = format!("{}:80", stage.name("app1"));
     stage.run("app2", &[("link.x", &target), ("link.x.handshake", "exchange")]);
     stage.await_state("app2", "x", "Ready");
-    stage.docker(&["pause", &stage.name("app1")]);
+    stage.pause("app1");
     let link = stage.await_state("app2", "x", "Unknown");
     assert!(link["message"].as_str().unwrap().contains(&stage.name("app1")));
     stage.docker(&["unpause", &stage.name("app1")]);
     stage.await_state("app2", "x", "Ready");
+}
+
+#[test]
+fn images_with_nothing_in_them_are_proven_from_inside() {
+    let stage = Stage::with(&["--prober", "auto", "--interval", "1s"]);
+    let image = "tieline-lab/bare";
+    stage.run_with("app1", &[], &[], image, &["sleep", "100000"]);
+    let target = format!("{}:80", stage.name("app1"));
+    let labels = [("link.x", target.as_str()), ("link.x.handshake", "exchange")];
+    stage.run_with("app2", &labels, &[], image, &["sleep", "100000"]);
+    stage.await_state("app2", "x", "Ready");
+    let counted = "tieline_handshake_duration_seconds_count{prober=\"namespace\",protocol=\"tcp\"}";
+    stage.eventually("handshakes from inside", || stage.metric(counted) >= Some(2.0));
 }
 
 #[test]
@@ -96,4 +109,24 @@ fn handshakes_leave_no_process_behind() {
             commands == [program]
         });
     }
+}
+
+#[test]
+fn containers_that_hang_delay_no_other_link_of_their_provider() {
+    let stage = Stage::with(&["--interval", "2s", "--max-handshakes", "4"]);
+    stage.run("db", &[]);
+    let target = format!("{}:80", stage.name("db"));
+    let labels = [("link.x", target.as_str()), ("link.x.handshake", "connect")];
+    stage.docker(&["exec", "-d", &stage.name("db"), "httpd", "-f", "-p", "80"]);
+    stage.run("web", &labels);
+    stage.await_state("web", "x", "Ready");
+    for n in 0..4 {
+        stage.run_with(&format!("slow{n}"), &labels, &["--cpus", "0.01"], IMAGE, &["sleep", "100000"]);
+    }
+    let count = || stage.link("web", "x").unwrap()["handshakes"].as_u64().unwrap();
+    let before = count();
+    std::thread::sleep(Duration::from_secs(30));
+    // Without a slot of its own it would have none: each of the slow ones holds one for as long as it may.
+    assert!(count() >= before + 3, "{} in thirty seconds", count() - before);
+    assert!(stage.metric("tieline_handshake_lateness_seconds").is_some());
 }

@@ -46,6 +46,7 @@ fn every_metric_of_the_contract_is_there_from_the_start() {
         "tieline_label_errors 0",
         "tieline_handshakes_in_flight 0",
         "tieline_handshake_queue_depth 0",
+        "tieline_handshake_lateness_seconds 0",
         "tieline_networks 0",
         "tieline_subnets_free 16",
         "tieline_engine_up 1",

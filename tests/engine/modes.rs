@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::foreign::Foreign;
 use super::stage::{IMAGE, Stage, ok};
 use crate::proxy::Proxy;
+use crate::turns;
 
 const SLEEP: [&str; 2] = ["sleep", "100000"];
 
@@ -96,7 +97,7 @@ impl<'a> Dead<'a> {
         // Needs to be root, on a file system that knows the flag.
         ok(Command::new("chattr").args(["+i", &file]));
         let dead = Self { stage, name: stage.name(short), file };
-        let _ = Command::new("docker").args(["rm", "-f", &dead.name]).output();
+        let _ = turns::output(Command::new("docker").args(["rm", "-f", &dead.name]));
         assert_eq!(stage.inspect(short)["State"]["Status"], "dead");
         dead
     }

@@ -10,6 +10,7 @@ use super::foreign::Foreign;
 use super::killed::kind;
 use super::stage::{IMAGE, Stage, ok};
 use crate::proxy::{Fate, Proxy};
+use crate::turns;
 
 const SLEEP: [&str; 2] = ["sleep", "100000"];
 
@@ -55,12 +56,12 @@ fn what_changes_between_plan_and_call_is_found_and_planned_anew() {
         stage.run("web", &labels);
         stage.settle(what);
         let _ = Command::new("docker").args(["unpause", &web]).output();
-        let _ = Command::new("docker").args(["start", &web]).output();
+        let _ = turns::output(Command::new("docker").args(["start", &web]));
         if Command::new("docker").args(["inspect", &db]).output().unwrap().status.success() {
             stage.settle(&format!("{what}, and runs again"));
         }
         proxy.be_honest();
-        let _ = Command::new("docker").args(["rm", "-f", &web, &format!("{web}x")]).output();
+        let _ = turns::remove(|| Command::new("docker"), [web.as_str(), &format!("{web}x")]);
         if !Command::new("docker").args(["inspect", &db]).output().unwrap().status.success() {
             stage.run("db", &[]);
         }

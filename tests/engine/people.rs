@@ -89,7 +89,7 @@ fn networks_removed_by_hand_keep_nobody_from_starting() {
     };
     assert!(!remove(), "the engine removes no network with running members");
     stage.settle("nothing has happened");
-    stage.docker(&["pause", &app2]);
+    stage.pause("app2");
     assert!(!remove(), "nor one with a paused one");
     stage.docker(&["unpause", &app2]);
     stage.docker(&["stop", "-t", "0", &app1, &app2]);
@@ -168,7 +168,7 @@ fn paused_is_unknown_and_never_a_failure() {
     let stage = Stage::with(&["--interval", "1s", "--timeout", "1s"]);
     let own = linked(&stage);
     for name in ["app1", "app2"] {
-        stage.docker(&["pause", &stage.name(name)]);
+        stage.pause(name);
         let link = stage.await_state("app2", "one", "Unknown");
         assert_eq!(link["conditions"][3]["reason"], "ContainerPaused");
         stage.settle("paused");

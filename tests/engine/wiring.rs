@@ -1,5 +1,7 @@
 //! What is wired, when, and what is left as it was.
 
+use std::process::Stdio;
+
 use super::stage::{IMAGE, Stage};
 
 #[test]
@@ -25,14 +27,17 @@ fn two_containers_of_the_default_bridge_are_linked_and_proven() {
     assert!(networks[0]["IPAM"]["Config"][0]["Subnet"].as_str().unwrap().ends_with("/28"));
     assert_eq!(stage.shell("app1", "ip route | grep default"), route_before, "the default route moved");
 
-    // The recipe of the tutorials, typed by hand.
-    let listener = std::thread::scope(|scope| {
-        let listener = scope.spawn(|| stage.shell("app1", "exec nc -l -p 12345"));
-        stage.eventually("somebody listens", || stage.shell("app1", "netstat -ltn").contains(":12345"));
-        stage.shell("app2", &format!("echo 'Hello from app2' | nc {} 12345", stage.name("app1")));
-        listener.join().unwrap()
-    });
-    assert_eq!(listener, "Hello from app2\n");
+    // The recipe of the tutorials, typed by hand. Who types has an input that does not end: a listener whose input
+    // is at its end hangs up, and now and then before it has heard anything.
+    let mut listener = stage.docker_command();
+    listener.args(["exec", "-i", &stage.name("app1"), "nc", "-l", "-p", "12345"]);
+    let mut listener = listener.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let hands = listener.stdin.take();
+    stage.eventually("somebody listens", || stage.shell("app1", "netstat -ltn").contains(":12345"));
+    stage.shell("app2", &format!("echo 'Hello from app2' | nc {} 12345", stage.name("app1")));
+    let heard = listener.wait_with_output().unwrap();
+    drop(hands);
+    assert_eq!(String::from_utf8_lossy(&heard.stdout), "Hello from app2\n");
 }
 
 #[test]

@@ -106,7 +106,11 @@ async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
     };
     let state = api.lock().unwrap();
     let found = state.containers.iter().filter(|(_, container)| fits(container));
-    Json(found.map(|(id, _)| json!({ "Id": id })).collect::<Vec<_>>()).into_response()
+    let summary = |(id, container): (&String, &Container)| {
+        let host_config = json!({ "NetworkMode": container.mode });
+        json!({ "Id": id, "HostConfig": host_config })
+    };
+    Json(found.map(summary).collect::<Vec<_>>()).into_response()
 }
 
 /// Percent-encoded text as it was meant.

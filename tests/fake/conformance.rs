@@ -292,11 +292,32 @@ impl Trial<'_> {
         self.remove_network("remove it again", &net).await;
     }
 
+    /// One that lives in another container's namespace.
+    async fn a_guest(&mut self) {
+        let name = format!("{}-guest", self.name);
+        let net = self.create_network(&name, "10.214.7.80/28").await.unwrap();
+        let host = self.people.create(&format!("{name}-host"), "default");
+        self.people.start(&host);
+        let id = self.people.create(&name, &format!("container:{host}"));
+        self.connect("connect a created guest", &net, &id).await;
+        self.note_attachment("a created guest", &id, (&net, &name)).await;
+        self.start("a guest that was connected", &id);
+        self.note_attachment("a running guest", &id, (&net, &name)).await;
+        self.disconnect("disconnect a running guest", &net, &id).await;
+        self.connect("connect a running guest", &net, &id).await;
+        self.remove_network("remove a network that a guest was put on", &net).await;
+        self.people.stop(&id);
+        self.start("a guest whose network is gone", &id);
+        self.people.remove(&id);
+        self.people.remove(&host);
+    }
+
     async fn run(mut self) -> Vec<String> {
         self.a_life().await;
         self.a_full_subnet().await;
         self.two_of_one_name().await;
         self.who_cannot_be_connected().await;
+        self.a_guest().await;
         self.facts
     }
 }

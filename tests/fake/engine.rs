@@ -118,11 +118,22 @@ pub struct Controller {
 impl Controller {
     pub fn start(engine: &FakeEngine, flags: &[&str]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(port, engine, flags)
+    }
+
+    /// One that nobody asks for anything: it takes a port that no other program can take before it.
+    pub fn start_unasked(engine: &FakeEngine, flags: &[&str]) -> Self {
+        Self::start_at(0, engine, flags)
+    }
+
+    fn start_at(port: u16, engine: &FakeEngine, flags: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut command = tieline();
         command.args(["run", "--host", &engine.host(), "--listen", &listen, "--gc-grace", "0s"]);
         let log = tempfile::NamedTempFile::new().unwrap();
         let stderr = log.reopen().unwrap();
+        // What the fake engine runs is nowhere to be entered.
+        command.env("TIELINE_PROBER", "exec");
         command.args(["--log-level", "debug"]).args(flags).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(stderr).spawn().unwrap();
         Self { child, server: format!("http://{listen}"), log }

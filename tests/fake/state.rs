@@ -32,6 +32,13 @@ pub struct Attachment {
     pub address: String,
 }
 
+impl Container {
+    /// Whether it lives in another container's namespace, and joins nothing at its start.
+    fn is_guest(&self) -> bool {
+        self.mode.starts_with("container:")
+    }
+}
+
 impl Attachment {
     fn is_on(&self, network: &str) -> bool {
         self.network == network && !self.address.is_empty()
@@ -156,7 +163,7 @@ impl State {
     pub fn try_start(&self, id: &str) -> Result<Vec<(String, String)>, Refusal> {
         let container = &self.containers[id];
         let mut joined = Vec::new();
-        for (name, attachment) in &container.attachments {
+        for (name, attachment) in container.attachments.iter().filter(|_| !container.is_guest()) {
             let network = match attachment.network.as_str() {
                 "" => self.resolve(name).ok_or_else(|| (404, format!("network {name} not found")))?,
                 id => id.to_owned(),
@@ -234,6 +241,9 @@ impl State {
                 found.attachments.insert(key, wish);
             }
             return Ok(());
+        }
+        if found.is_guest() {
+            return Err((400, HOST_MODE.to_owned()));
         }
         let name = name?;
         if found.attachments.get(&name).is_some_and(|attachment| attachment.is_on(network)) {

@@ -42,7 +42,7 @@ impl Story {
         let engine = FakeEngine::start();
         let foreign = network("foreign", "192.168.7.0/24");
         engine.state().create_network(foreign).unwrap();
-        let controller = Some(Controller::start(&engine, &FLAGS));
+        let controller = Some(Controller::start_unasked(&engine, &FLAGS));
         Self { rng: Rng::with_seed(seed), engine, controller, tampered: false, told: Vec::new() }
     }
 
@@ -63,7 +63,7 @@ impl Story {
             _ => {
                 self.told.push("the controller is killed and started".to_owned());
                 self.controller = None;
-                self.controller = Some(Controller::start(&self.engine, &FLAGS));
+                self.controller = Some(Controller::start_unasked(&self.engine, &FLAGS));
             }
         }
         self.pause().await;

@@ -16,14 +16,20 @@ fn are_linked(engine: &FakeEngine, consumers: usize) -> bool {
     wiring.len() == consumers && wiring.iter().all(|(_, on)| on.len() == 2 && on.contains(&"app1".to_owned()))
 }
 
+/// A controller that has linked app1 to one consumer, whose id is said.
+async fn linked(engine: &FakeEngine) -> (Controller, String) {
+    let controller = Controller::start(engine, &[]);
+    controller.ready().await;
+    engine.run("app1", &[]);
+    let consumer = engine.run("app2", &[LINK]);
+    controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+    (controller, consumer)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fake_engine_and_the_controller_understand_each_other() {
     let engine = FakeEngine::start();
-    let controller = Controller::start(&engine, &[]);
-    controller.ready().await;
-    engine.run("app1", &[]);
-    let app2 = engine.run("app2", &[LINK]);
-    controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
+    let (controller, app2) = linked(&engine).await;
     assert!(engine.state().networks.values().all(|network| network.internal));
     engine.state().remove_container(&app2);
     controller.eventually("the network is gone", || engine.wiring().is_empty()).await;
@@ -282,14 +288,8 @@ async fn a_name_that_somebody_else_takes_at_the_same_moment_is_given_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_refers_to_a_network_that_went_in_the_dark_is_healed_on_no_edge_either() {
     let engine = FakeEngine::start();
-    let consumer = {
-        let controller = Controller::start(&engine, &[]);
-        controller.ready().await;
-        engine.run("app1", &[]);
-        let consumer = engine.run("app2", &[LINK]);
-        controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
-        consumer
-    };
+    let (controller, consumer) = linked(&engine).await;
+    drop(controller);
     {
         // The controller is down: the provider goes, the consumer stops, and somebody tidies up.
         let mut state = engine.state();
@@ -303,4 +303,23 @@ async fn what_refers_to_a_network_that_went_in_the_dark_is_healed_on_no_edge_eit
     let controller = Controller::start(&engine, &[]);
     controller.eventually("app2 can start", || engine.state().try_start(&consumer).is_ok()).await;
     assert_eq!(engine.calls_of("network_disconnect"), 1);
+}
+
+/// Nobody can detach it while it runs, and it starts without the network.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_put_on_a_network_and_lives_in_another_s_namespace_holds_nothing_back() {
+    let engine = FakeEngine::start();
+    let (controller, consumer) = linked(&engine).await;
+    let guest = {
+        let mut state = engine.state();
+        let guest = state.create_container("guest", &[]);
+        state.containers.get_mut(&guest).unwrap().mode = "container:app1".to_owned();
+        let network = state.networks.keys().next().unwrap().clone();
+        state.connect(&network, &guest, Attachment::default()).unwrap();
+        state.start_container(&guest).unwrap();
+        state.remove_container(&consumer);
+        guest
+    };
+    controller.eventually("the network is gone", || engine.wiring().is_empty()).await;
+    assert!(engine.state().try_start(&guest).is_ok());
 }

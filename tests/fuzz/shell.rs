@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tieline::model::handshake::script::{self, Manner};
+use tieline::model::handshake::role::{Manner, Role, Transport, port_line};
+use tieline::model::handshake::script;
 use tieline::model::handshake::tool::{Flavour, Tool};
 
 /// The shells that containers have; Debian's packages of those names.
@@ -27,11 +28,15 @@ fn hostile(canary: &str) -> Vec<String> {
     ]
 }
 
-/// What the client's script gives to the program that stands for `nc`.
-fn given(shell: &[&str], host: &str) -> String {
-    // In the place of nc, a program that shows its arguments; the flavour has no options of its own.
-    let tool = Tool { program: vec!["printf".into(), "<%s>".into()], flavour: Flavour::BusyboxTiny };
-    let command = script::client(&tool, host, &[80], Manner::Talk, Duration::from_secs(3));
+/// What the client's script, told to begin, gives to the program that stands for `nc`.
+fn given(shell: &[&str], role: &Role, begin: &str) -> String {
+    // In the place of nc, a program that shows its arguments.
+    let flavour = match role {
+        Role::SocketClient { .. } => Flavour::Toybox,
+        _ => Flavour::BusyboxTiny,
+    };
+    let tool = Tool { program: vec!["printf".into(), "<%s>".into()], flavour };
+    let command = script::play(&tool, role, Duration::from_secs(3)).unwrap();
     let (name, value) = command.env[1].split_once('=').unwrap();
     let mut child = Command::new(shell[0])
         .args(&shell[1..])
@@ -42,7 +47,7 @@ fn given(shell: &[&str], host: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("this test needs {}: {error}", shell[0]));
-    child.stdin.take().unwrap().write_all(script::port_line(80).as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(begin.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
@@ -53,7 +58,12 @@ fn what_a_script_is_given_reaches_nc_as_it_is() {
     let canary = dir.path().join("canary");
     for shell in SHELLS {
         for host in hostile(&canary.display().to_string()) {
-            assert_eq!(given(shell, &host), format!("<{host}><80>"), "{shell:?}");
+            let (path, manner) = (format!("/run/{host}"), Manner::Talk);
+            let told = format!("<-U><{path}>");
+            assert_eq!(given(shell, &Role::SocketClient { path, manner }, "\n"), told, "{shell:?}");
+            let (transport, ports, told) = (Transport::Tcp, vec![80], format!("<{host}><80>"));
+            let role = Role::Client { transport, host, ports, manner };
+            assert_eq!(given(shell, &role, &port_line(80)), told, "{shell:?}");
         }
     }
     assert!(!canary.exists(), "a shell ran what it was given");

@@ -2,19 +2,27 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Command;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use tieline::docker::{DEFAULT_HOST, Docker};
 use tieline::model::container::{ContainerId, ImageId};
-use tieline::model::link::Handshake;
-use tieline::prober::exec::ExecProber;
-use tieline::prober::{Attempt, Prober, Request, Side};
+use tieline::model::handshake::role::Transport;
+use tieline::model::link::{Handshake, Payload};
+use tieline::prober::exec::Exec;
+use tieline::prober::namespace::Namespace;
+use tieline::prober::{Attempt, By, PortRoute, Prober, Request, Route, Side};
+
+use crate::turns;
 
 /// Images with a shell and an `nc`, of every flavour.
 pub const FLAVOURS: [&str; 7] =
     ["busybox", "busybox-full", "openbsd", "traditional", "ncat", "toybox", "minimal"];
+
+/// Those of them whose `nc` can connect to a unix socket.
+pub const ABLE: [&str; 4] = ["openbsd", "ncat", "toybox", "minimal"];
 
 /// Longer than any handshake that passes on a slow machine.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +30,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// A network and the containers on it.
 pub struct Lab {
     name: String,
-    prober: ExecProber,
+    prober: By<Exec>,
+    namespace: By<Namespace>,
 }
 
 impl Lab {
@@ -33,9 +42,10 @@ impl Lab {
                 Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/images")).status().unwrap();
             assert!(made.success(), "the lab's images cannot be made; tests/run installs what they need");
         });
-        let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.to_owned());
-        let prober = ExecProber::new(Docker::new(&host, Arc::new(|_| ())));
-        let lab = Self { name: format!("tieline-lab-{}-{name}", std::process::id()), prober };
+        let docker = docker();
+        let prober = By::new(docker.clone(), Exec::new(docker.clone()));
+        let namespace = By::new(docker.clone(), Namespace::new(docker));
+        let lab = Self { name: format!("tieline-lab-{}-{name}", std::process::id()), prober, namespace };
         lab.clear();
         cli(&["network", "create", "--internal", &lab.name]);
         lab
@@ -52,21 +62,36 @@ impl Lab {
         let image = format!("tieline-lab/{image}");
         let run = ["run", "-d", "--network", &self.name, "--name", &name];
         let id = cli(&[&run, options, &[&image, "sleep", "100000"]].concat());
-        let image = cli(&["inspect", "-f", "{{.Image}}", &id]);
-        Side { id: ContainerId(id), name, image: ImageId(image) }
+        let format =
+            format!("{{{{.Image}}}} {{{{(index .NetworkSettings.Networks {:?}).IPAddress}}}}", self.name);
+        let told = cli(&["inspect", "-f", &format, &id]);
+        let (image, address) = told.split_once(' ').unwrap();
+        Side { id: ContainerId(id), name, image: ImageId(image.to_owned()), address: address.parse().ok() }
     }
 
-    /// Makes one handshake.
+    /// The lab's name, with which those of all that is in it begin.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes one handshake by the containers' own tools.
     pub async fn make(&self, request: &Request) -> Attempt {
         self.prober.handshake(request).await
+    }
+
+    /// Makes one handshake from inside the containers' namespaces.
+    pub async fn make_inside(&self, request: &Request) -> Attempt {
+        self.namespace.handshake(request).await
     }
 
     fn clear(&self) {
         let filter = format!("name=^{}-", self.name);
         let containers = cli(&["ps", "-aq", "-f", &filter]);
-        if !containers.is_empty() {
-            cli(&[vec!["rm", "-f"], containers.lines().collect()].concat());
-        }
+        assert!(
+            turns::remove(|| Command::new("docker"), containers.lines()),
+            "{}: its containers stay",
+            self.name
+        );
         let filter = format!("name=^{}$", self.name);
         for id in cli(&["network", "ls", "-q", "-f", &filter]).lines() {
             cli(&["network", "rm", id]);
@@ -80,16 +105,55 @@ impl Drop for Lab {
     }
 }
 
+/// The engine that the `docker` command uses.
+pub fn docker() -> Docker {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.to_owned());
+    Docker::new(&host, Arc::new(|_| ()))
+}
+
+/// The name of an image of the program that was built.
+pub fn image_of_ours() -> String {
+    static NAME: OnceLock<String> = OnceLock::new();
+    let make = || {
+        let images = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/images");
+        let made = Command::new(images).args(["tieline", env!("CARGO_BIN_EXE_tieline")]).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout).unwrap().trim().to_owned()
+    };
+    NAME.get_or_init(make).clone()
+}
+
 /// A handshake from `consumer` to `provider` under its own name.
 pub fn request(consumer: &Side, provider: &Side, port: u16, mode: Handshake) -> Request {
     Request {
         consumer: consumer.clone(),
         provider: provider.clone(),
-        host: provider.name.clone(),
-        port,
+        route: Route::Port(PortRoute {
+            transport: Transport::Tcp,
+            host: provider.name.clone(),
+            address: provider.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            others: vec![],
+            port,
+        }),
         mode,
+        payload: Payload::default(),
         timeout: TIMEOUT,
     }
+}
+
+/// Makes the consumer look for the provider under another name, or at another address.
+pub fn set_host(request: &mut Request, host: &str) {
+    let Route::Port(route) = &mut request.route else { panic!("{request:?} has no host") };
+    host.clone_into(&mut route.host);
+    if let Ok(address) = host.parse() {
+        route.address = address;
+    }
+}
+
+/// Makes the handshake one of datagrams.
+pub fn set_udp(request: &mut Request) {
+    let Route::Port(route) = &mut request.route else { panic!("{request:?} has no port") };
+    route.transport = Transport::Udp;
 }
 
 /// Starts a command in a container and leaves it running.
@@ -128,7 +192,13 @@ pub fn processes(side: &Side) -> Vec<String> {
         if pid == init {
             shim.clone_from(&parent);
         }
-        let shown = if state == "Z" { format!("zombie {name}") } else { name.to_owned() };
+        let shown = if state == "Z" {
+            // Of whom tells why: of the program that lives there, or of who still has to see to it.
+            let parent = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+            format!("zombie {name} of {}", parent.trim())
+        } else {
+            name.to_owned()
+        };
         children.entry(parent).or_default().push((pid.to_owned(), shown));
     }
     let (mut todo, mut found) = (vec![shim], Vec::new());
@@ -162,7 +232,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Runs `docker` and hands back what it printed.
 pub fn cli(arguments: &[&str]) -> String {
-    let output = Command::new("docker").args(arguments).output().unwrap();
+    let output = turns::output(Command::new("docker").args(arguments)).unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "docker {arguments:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use tieline::docker::exec::MAX_OUTPUT_BYTES;
+use tieline::docker::process::MAX_OUTPUT_BYTES;
 use tieline::model::handshake::{InconclusiveReason, Verdict};
 use tieline::model::link::Handshake::{Connect, Exchange};
 use tieline::prober::Side;

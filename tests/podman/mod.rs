@@ -138,7 +138,9 @@ impl Podman {
         self.eventually(&format!("{consumer}'s link tells the truth"), || {
             let link = self.link(consumer);
             let conditions = &link["conditions"];
-            let name_lost = conditions[3]["reason"] == "NameNotResolved" && link["state"] == "Unreachable";
+            let name_lost =
+                ["NameNotResolved", "ByAddressOnly"].iter().any(|reason| conditions[3]["reason"] == *reason)
+                    && link["state"] == "Unreachable";
             conditions[2]["status"] == "True" && (link["state"] == "Ready" || name_lost)
         });
     }

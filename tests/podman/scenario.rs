@@ -1,10 +1,33 @@
 //! What works on Podman, and what is said of what does not.
 
+use std::sync::Arc;
+
+use tieline::docker::Docker;
+use tieline::model::container::{ContainerId, ImageId};
+use tieline::model::handshake::{InconclusiveReason, Verdict};
+use tieline::model::link::Handshake;
+use tieline::prober::helper::Helper;
+use tieline::prober::{Attempt, By, Prober, Side};
+
 use super::Podman;
+use crate::handshake::lab::request;
 
 const SLEEP: [&str; 2] = ["sleep", "100000"];
 const EXCHANGE: [&str; 4] =
     ["--label", "tieline.link.x=app1:80", "--label", "tieline.link.x.handshake=exchange"];
+
+/// A handshake by helpers.
+fn by_helper(podman: &Podman, consumer: &str, provider: &str) -> Attempt {
+    let docker = Docker::new(&podman.host(), Arc::new(|_| ()));
+    let prober = By::new(docker.clone(), Helper::new(docker, "tieline", None));
+    let side = |name: &str| {
+        let id = podman.docker(&["inspect", "-f", "{{.Id}}", name]).trim().to_owned();
+        Side { id: ContainerId(id), name: name.to_owned(), image: ImageId(String::new()), address: None }
+    };
+    let request = request(&side(consumer), &side(provider), 80, Handshake::Exchange);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(prober.handshake(&request))
+}
 
 #[test]
 fn the_whole_job_on_podman() {
@@ -36,6 +59,10 @@ fn the_whole_job_on_podman() {
         podman.link("app4")["message"].as_str().is_some_and(|why| why.contains("another container's network"))
     });
     assert_eq!(podman.link("app2")["conditions"][2]["status"], "True");
+
+    // A helper would keep a container from being removed.
+    let refused = by_helper(&podman, "app2", "app1");
+    assert_eq!(refused.verdict, Verdict::Inconclusive(InconclusiveReason::NoRights), "{}", refused.message);
 
     // Detached by hand.
     let network = podman.attachments("app2").pop().unwrap();

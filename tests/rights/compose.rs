@@ -33,6 +33,25 @@ fn the_controller_is_an_ordinary_user_with_the_socket_s_group() {
 }
 
 #[test]
+fn who_may_enter_namespaces_is_root_with_five_capabilities_and_no_more() {
+    let read = config(&["compose.yml", "compose.namespace.yml"], &[("DOCKER_GID", "4711")]);
+    let controller = service(&read, "tieline");
+    let lines: Vec<&str> = controller.lines().map(str::trim).collect();
+    let list = |key: &str| {
+        let after = lines.iter().skip_while(|line| **line != key).skip(1);
+        after.take_while(|line| line.starts_with("- ")).copied().collect::<Vec<_>>()
+    };
+    let granted = ["- DAC_OVERRIDE", "- SETGID", "- SETUID", "- SYS_ADMIN", "- SYS_PTRACE"];
+    assert_eq!(list("cap_add:"), granted, "{controller}");
+    assert_eq!(list("cap_drop:"), ["- ALL"], "{controller}");
+    for line in ["user: 0:0", "pid: host", "read_only: true", "- no-new-privileges:true"] {
+        assert!(lines.contains(&line), "{line} in {controller}");
+    }
+    let order = lines.iter().find_map(|line| line.strip_prefix("TIELINE_PROBER: "));
+    assert!(order.is_some_and(|order| tieline::config::parse_prober(order).is_ok()), "{controller}");
+}
+
+#[test]
 fn behind_the_proxy_the_controller_has_no_way_to_the_engine_s_own_socket() {
     let variables = [("DOCKER_GID", "4711"), ("PROXY_IMAGE", "socket-proxy")];
     let read = config(&["compose.yml", "compose.proxy.yml"], &variables);

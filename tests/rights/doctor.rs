@@ -32,6 +32,16 @@ fn the_doctor_tells_which_calls_a_proxy_refuses() {
     {
         assert_eq!(health(&healthy, what), right, "{what}");
     }
+    // What only helpers need is not missed.
+    let helper_s = ["container_create", "container_attach", "container_start", "container_remove"];
+    for what in helper_s {
+        assert_eq!(health(&healthy, what), "warning", "{what}");
+    }
+    proxy.judge(|_| Fate::Pass);
+    let free = doctor(&proxy.host());
+    for what in helper_s {
+        assert_eq!(health(&free, what), "ok", "{what}");
+    }
     let allowlist = Allowlist::read();
     proxy.judge(move |request| match allowlist.allows(request) && !request.path.starts_with("/exec") {
         true => Fate::Pass,

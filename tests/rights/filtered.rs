@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use regex::Regex;
 use tieline::docker::Operation;
+use tieline::docker::operation::Purpose;
 
 use super::allowlist::Allowlist;
 use crate::engine::stage::Stage;
@@ -40,7 +41,7 @@ fn the_whole_job_takes_what_the_allowlist_allows_and_all_of_it() {
     let proxy = Proxy::start(None);
     let refused = filter(&proxy);
     let host = proxy.host();
-    let mut stage = Stage::dark(&["--host", &host]);
+    let mut stage = Stage::dark(&["--host", &host, "--prober", "exec,helper"]);
     stage.start_controller();
     stage.eventually("it is ready", || stage.get("/readyz").0 == 200);
     stage.run("app1", &[]);
@@ -51,7 +52,8 @@ fn the_whole_job_takes_what_the_allowlist_allows_and_all_of_it() {
     // Why an exec failed, its exit code tells.
     let labels = [("link.x", target.as_str())];
     stage.run_with("bare", &labels, &[], "tieline-lab/bare:latest", &["sleep", "100000"]);
-    stage.await_state("bare", "x", "Unknown");
+    let unknown = stage.await_state("bare", "x", "Unknown");
+    assert!(unknown["message"].as_str().unwrap().contains("helper: the engine may not be told"), "{unknown}");
     stage.docker(&["rm", "-f", &stage.name("bare")]);
     stage.docker(&["restart", "-t", "0", &stage.name("app1")]);
     stage.await_state("app2", "x", "Ready");
@@ -69,7 +71,10 @@ fn the_whole_job_takes_what_the_allowlist_allows_and_all_of_it() {
     assert!(torn.status.success(), "{}", String::from_utf8_lossy(&torn.stderr));
     assert!(stage.networks().is_empty());
 
+    let of = |purpose| Operation::ALL.into_iter().filter(move |operation| operation.purpose() == purpose);
+    let is_helper_s = |request: &Request| of(Purpose::Helper).any(|operation| is(operation, request));
+    refused.lock().unwrap().retain(|request| !is_helper_s(request));
     assert_eq!(*refused.lock().unwrap(), [], "the allowlist lacks what the program calls");
-    let unused: Vec<Operation> = Operation::ALL.into_iter().filter(|operation| !used(*operation)).collect();
+    let unused: Vec<Operation> = of(Purpose::Job).filter(|operation| !used(*operation)).collect();
     assert_eq!(unused, [], "the table lists what the program does not call");
 }

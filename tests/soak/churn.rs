@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::engine::stage::Stage;
+use crate::turns;
 
 /// Providers that are always there.
 const PROVIDERS: usize = 3;
@@ -68,11 +69,7 @@ impl<'a> Churn<'a> {
     pub fn rest(&mut self) {
         let present: Vec<String> =
             self.consumers.iter().filter_map(State::name).map(|n| self.stage.name(n)).collect();
-        if !present.is_empty() {
-            let args: Vec<&str> =
-                ["rm", "-f"].into_iter().chain(present.iter().map(String::as_str)).collect();
-            self.stage.docker(&args);
-        }
+        assert!(turns::remove(|| self.stage.docker_command(), present.iter().map(String::as_str)));
         self.consumers = Default::default();
         self.stage.eventually("only what stays is left", || {
             self.stage.links().len() == 1 && self.stage.networks().len() == 1
