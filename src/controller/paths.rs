@@ -147,7 +147,14 @@ fn job(
     let (carrier, request) = match link.link.target.endpoint {
         Endpoint::Tcp(_) | Endpoint::Udp(_) => {
             let network = carrier::network(world, edge?, &ends)?;
-            let request = Request::over(network, consumer, provider, &link.link, defaults.timeout)?;
+            let request = Request::over(
+                network,
+                consumer,
+                provider,
+                &link.link,
+                carrier::host(world, link, provider),
+                defaults.timeout,
+            )?;
             let address = provider.attachment(network)?.address?;
             (Carrier::Network(network.id.clone(), address), request)
         }

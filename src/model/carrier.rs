@@ -1,11 +1,12 @@
 //! What carries a path's bytes: a network that both ends are on, or something that both have mounted.
 
-use super::container::{ContainerId, Network};
+use super::container::{Container, ContainerId, Network, is_host_name};
 use super::declaration::{DeclaredLink, Pair};
 use super::handshake::FailReason;
 use super::layout;
 use super::link::{EdgeKey, Endpoint};
 use super::mounts;
+use super::workload::Selector;
 use super::world::World;
 
 type Ends = (ContainerId, ContainerId);
@@ -14,6 +15,21 @@ type Ends = (ContainerId, ContainerId);
 pub fn network<'w>(world: &'w World, edge: &EdgeKey, ends: &Ends) -> Option<&'w Network> {
     let pair: &Pair = world.declaration().edges.get(edge)?.pairs.get(ends)?;
     world.networks_of(edge).find(|network| layout::carries(network, ends, pair, world))
+}
+
+/// The name by which the link's consumers look for `provider`: that of the label's target, else the link's,
+/// as long as it can only mean this container. Of several, each is looked for by its own name, since the label's
+/// is that of all.
+pub fn host(world: &World, link: &DeclaredLink, provider: &Container) -> String {
+    let others = link.paths.keys().map(|(_, id)| id).filter(|id| **id != provider.id);
+    let is_alone = !others.filter_map(|id| world.container(id)).any(Container::is_up);
+    let word = match &link.link.target.selector {
+        Selector::Name(name) => Some(name),
+        // The name of a service in another project may be that of one in this.
+        Selector::Service { .. } | Selector::Labels(_) => link.link.alias.as_ref(),
+    };
+    let word = word.filter(|word| is_alone && is_host_name(word));
+    word.cloned().unwrap_or_else(|| provider.host())
 }
 
 /// Why a path cannot work, which is found before anybody tries.
@@ -40,4 +56,58 @@ pub fn socket(world: &World, link: &DeclaredLink, ends: &Ends) -> Option<Result<
 /// Why the path cannot work, if that is known already.
 pub fn out_of_reach(world: &World, link: &DeclaredLink, ends: &Ends) -> Option<OutOfReach> {
     socket(world, link, ends)?.err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::container::RunState;
+    use super::super::lab::Lab;
+    use super::*;
+
+    /// The names by which the first link is looked for, of each provider.
+    fn hosts(lab: &Lab) -> Vec<String> {
+        let link = lab.world.declaration().links.values().next().unwrap();
+        let providers = link.paths.keys().map(|(_, id)| lab.world.container(id).unwrap());
+        providers.map(|provider| host(&lab.world, link, provider)).collect()
+    }
+
+    #[test]
+    fn a_provider_is_looked_for_as_the_label_says() {
+        for (label, value, name) in [
+            ("tieline.link", "db:5432", "db"),
+            ("tieline.link.store", "db:5432", "db"),
+            ("tieline.link", "shop-db-1:5432", "shop-db-1"),
+            ("tieline.link", "shop/db:5432", "shop-db-1"),
+            ("tieline.link.store", "shop/db:5432", "store"),
+            ("tieline.link", "[role=db]:5432", "shop-db-1"),
+            ("tieline.link.store", "[role=db]:5432", "store"),
+        ] {
+            let mut lab = Lab::default();
+            lab.run_service("shop/db", 1, &[("role", "db")]);
+            lab.run_service("shop/web", 1, &[(label, value)]);
+            assert_eq!(hosts(&lab), [name], "{label}: {value}");
+        }
+    }
+
+    #[test]
+    fn several_that_run_are_each_looked_for_by_their_own_name() {
+        let mut lab = Lab::default();
+        lab.run_service("shop/db", 1, &[]);
+        let second = lab.run_service("shop/db", 2, &[]);
+        lab.run_service("shop/web", 1, &[("tieline.link", "db:5432")]);
+        assert_eq!(hosts(&lab), ["shop-db-1", "shop-db-2"]);
+        // Who does not run has no name: the link's can mean one again.
+        lab.change(&second, |container| container.state = RunState::Exited);
+        assert_eq!(hosts(&lab)[0], "db");
+    }
+
+    #[test]
+    fn a_word_that_is_no_host_name_is_not_looked_for() {
+        let mut lab = Lab::default();
+        let name = "a".repeat(100);
+        let id = lab.run(&name, &[]);
+        lab.run("web", &[("tieline.link", &format!("{name}:5432"))]);
+        assert_eq!(hosts(&lab), [lab.world.container(&id).unwrap().host()]);
+        assert_ne!(hosts(&lab), [name]);
+    }
 }

@@ -36,7 +36,8 @@ impl InconclusiveReason {
             | Self::PortBusy
             | Self::ListenerTaken
             | Self::NotInTime
-            | Self::ReplyTooLong => false,
+            | Self::ReplyTooLong
+            | Self::SocketNoStream => false,
         }
     }
 }
@@ -160,6 +161,8 @@ reasons! {
         NotInTime: "it did not get as far as to connect in time",
         /// The reply was longer than what is read of it, and what was read did not match.
         ReplyTooLong: "the reply is longer than what is read of it",
+        /// The socket is for datagrams or packets, as that of a syslog is.
+        SocketNoStream: "the socket takes no streams, and a handshake is one",
         /// A way to prove paths that the controller was given no rights for.
         NoRights: "the controller has no right to do that",
         /// `nc` ended in a way that we do not know.

@@ -73,13 +73,14 @@ impl Route {
 }
 
 impl Request {
-    /// The handshake for `link` over a network that both are on; `None` while the provider has no address
+    /// The handshake for `link` over a network that both are on, by the name `host`; `None` while the provider has no address
     /// there, and for a link to a socket.
     pub fn over(
         network: &Network,
         consumer: &Container,
         provider: &Container,
         link: &Link,
+        host: String,
         timeout: Duration,
     ) -> Option<Self> {
         let (transport, port) = match link.target.endpoint {
@@ -91,8 +92,7 @@ impl Request {
         let others = provider.attachments.values().filter_map(|attachment| attachment.address);
         let route = PortRoute {
             transport,
-            // The container's own, since service names and link names are those of all replicas.
-            host: provider.host(),
+            host,
             address,
             others: others.filter(|other| *other != address).collect(),
             port,

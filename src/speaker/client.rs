@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -174,6 +175,9 @@ async fn reach_socket<E: AsyncWrite + Unpin>(
             Err(error) => error,
         };
         told.complain(&error.to_string()).await;
+        if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) {
+            return Err(End::Untold(InconclusiveReason::SocketNoStream));
+        }
         return Err(match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => End::Failed(FailReason::SocketMissing),
             ErrorKind::PermissionDenied => End::Failed(FailReason::SocketDenied),

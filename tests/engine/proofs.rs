@@ -98,6 +98,29 @@ fn a_name_that_leads_to_somebody_else_is_no_proof() {
 }
 
 #[test]
+fn the_name_that_is_proven_is_the_one_that_the_label_says() {
+    let stage = Stage::with(&["--interval", "1s"]);
+    let service = |name: &str| {
+        let labels = [format!("project={}", stage.id), format!("service={name}")];
+        labels.map(|label| format!("--label=com.docker.compose.{label}"))
+    };
+    let [db, web] = ["db", "web"].map(service);
+    stage.run_with("db-1", &[], &[&db[0], &db[1]], IMAGE, &["httpd", "-f", "-p", "8080"]);
+    // The container's own name is right, but no program looks for a service by that.
+    let flags = [&web[0], &web[1], "--add-host=db:127.0.0.1"];
+    stage.run_with("web-1", &[("link", "db:8080")], &flags, IMAGE, &["httpd", "-f", "-p", "8080"]);
+    let consumer = format!("{}/web", stage.id);
+    stage.eventually("it is told where the name leads", || {
+        let links = stage.links();
+        let found = links.iter().find(|link| link["consumer"] == consumer.as_str());
+        found.is_some_and(|link| {
+            link["conditions"][3]["reason"] == "NameLeadsElsewhere"
+                && link["message"].as_str().unwrap().contains("db leads to 127.0.0.1")
+        })
+    });
+}
+
+#[test]
 fn a_name_that_is_not_known_while_the_address_works_is_a_finding_of_its_own() {
     let stage = Stage::with(&["--interval", "1s"]);
     stage.run_with("app1", &[], &[], IMAGE, &["httpd", "-f", "-p", "8080"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -161,6 +161,8 @@ async fn no_socket_a_stale_one_and_one_that_is_not_permitted_are_three_reasons()
     listen(&db, "umask 0; nc -lkU /run/closed/x.sock", "/run/closed/x.sock");
     leave_stale(&db, "/run/db/stale.sock");
     fs::write(folder.path().join("file"), "no socket").unwrap();
+    let _syslog = UnixDatagram::bind(folder.path().join("log.sock")).unwrap();
+    fs::set_permissions(folder.path().join("log.sock"), Permissions::from_mode(0o777)).unwrap();
     let before = (contents(folder.path()), contents(closed.path()));
     let stranger = [&mounts[..], &["--user", "12345:12345", "--cap-drop", "ALL"]].concat();
     for image in ABLE {
@@ -171,6 +173,7 @@ async fn no_socket_a_stale_one_and_one_that_is_not_permitted_are_three_reasons()
             ("/run/db/no/folder.sock", Verdict::Fail(FailReason::SocketMissing)),
             ("/run/db/file/below.sock", Verdict::Fail(FailReason::SocketMissing)),
             ("/run/db/stale.sock", Verdict::Fail(FailReason::SocketStale)),
+            ("/run/db/log.sock", Verdict::Inconclusive(InconclusiveReason::SocketNoStream)),
             ("/run/db/private.sock", Verdict::Fail(FailReason::SocketDenied)),
             ("/run/closed/x.sock", Verdict::Fail(FailReason::SocketDenied)),
         ] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket, UnixListener};
+use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
 
 /// What makes the program one of them.
 pub const WORD: &str = "peer";
@@ -38,6 +38,8 @@ pub const NO_WAY_BACK: u16 = 7012;
 
 /// A socket that nobody has any more. No port is like it.
 pub const STALE: u16 = 7013;
+/// A socket for datagrams. No port is like it either.
+pub const DATAGRAMS: u16 = 7014;
 
 /// The file of a peer's socket.
 pub fn file(behaviour: u16) -> String {
@@ -82,6 +84,7 @@ pub fn run(folder: &Path) {
                 tokio::spawn(serve_socket(listener, behaviour));
             }
         }
+        let _datagrams = UnixDatagram::bind(folder.join(file(DATAGRAMS))).unwrap();
         println!("up");
         std::future::pending::<()>().await;
     });

@@ -181,6 +181,13 @@ pub fn all() -> Vec<Situation> {
         socket("no socket", Auto, NOBODY, false, fails(SocketMissing)),
         socket("stale socket", Connect, STALE, false, fails(SocketStale)),
         socket("stale socket, asked", Connect, STALE, true, fails(SocketStale)),
+        socket(
+            "socket for datagrams",
+            Auto,
+            DATAGRAMS,
+            false,
+            Truth::Untold(InconclusiveReason::SocketNoStream),
+        ),
         at(
             row("paused", Tcp, Connect, SILENT, false, Truth::Untold(InconclusiveReason::ContainerPaused)),
             Provider::Paused,

@@ -255,6 +255,9 @@ fn lacks(transport: Transport, image: &str, listens: bool) -> bool {
 
 /// What is true where the containers' own tools have to do it, and cannot do everything.
 fn by_their_tools(situation: &Situation, consumer: &str, provider: &str) -> Truth {
+    if situation.is_socket && !lab::ABLE.contains(&consumer) {
+        return Truth::Lacking;
+    }
     if matches!(situation.truth, Truth::Untold(_) | Truth::NotFailed) {
         return situation.truth;
     }
@@ -264,7 +267,7 @@ fn by_their_tools(situation: &Situation, consumer: &str, provider: &str) -> Trut
         return Truth::Lacking;
     }
     if situation.is_socket {
-        return if lab::ABLE.contains(&consumer) { situation.truth } else { Truth::Lacking };
+        return situation.truth;
     }
     let refused = situation.port == peer::NOBODY && situation.mode == Handshake::Auto;
     let udp_auto = situation.transport == Transport::Udp

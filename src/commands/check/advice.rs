@@ -84,6 +84,9 @@ pub fn on_doubt(reason: InconclusiveReason) -> &'static str {
             "give it what is missing, or let another prober do it (--prober, --helper-image)"
         }
         InconclusiveReason::ReplyTooLong => "expect something nearer to the beginning of the reply",
+        InconclusiveReason::SocketNoStream => {
+            "link to a socket that takes streams, or let nobody prove this one: handshake none"
+        }
         InconclusiveReason::ContainerNotRunning => "start it",
         InconclusiveReason::ContainerPaused => "unpause it",
         InconclusiveReason::EngineUnavailable | InconclusiveReason::ExecFailed => "look at the engine's log",

@@ -141,15 +141,20 @@ fn carried(
         networks.find(|network| both_on(network, consumer, provider))
     };
     match (own, &inquiry.declared) {
-        (Some(network), _) => over(network, args, inquiry, consumer, provider, "a link network"),
+        (Some(network), _) => over(world, network, args, inquiry, [consumer, provider], "a link network"),
         (None, Some(key)) => {
             let words = format!("{key} is declared, and not wired");
             (Step::bad("network", words, advice::to_wire(consumer, provider)), None)
         }
         (None, None) => match common() {
-            Some(network) => {
-                over(network, args, inquiry, consumer, provider, "no label links them, but both are on it")
-            }
+            Some(network) => over(
+                world,
+                network,
+                args,
+                inquiry,
+                [consumer, provider],
+                "no label links them, but both are on it",
+            ),
             None => {
                 let label = format!("{}link: \"{}\"", world.policy().label_prefix, link.target);
                 let words =
@@ -167,11 +172,11 @@ fn both_on(network: &Network, consumer: &Container, provider: &Container) -> boo
 }
 
 fn over(
+    world: &World,
     network: &Network,
     args: &CheckArgs,
     inquiry: &Inquiry,
-    consumer: &Container,
-    provider: &Container,
+    [consumer, provider]: [&Container; 2],
     what: &str,
 ) -> (Step, Option<Request>) {
     let address = |container: &Container| {
@@ -183,7 +188,9 @@ fn over(
         )
     };
     let words = format!("{} ({what}): {}, {}", network.name, address(consumer), address(provider));
-    match Request::over(network, consumer, provider, &inquiry.link.link, args.timeout) {
+    let link = &inquiry.link;
+    let host = carrier::host(world, link, provider);
+    match Request::over(network, consumer, provider, &link.link, host, args.timeout) {
         Some(request) => (Step::new("network", Outcome::Good, words), Some(request)),
         None => (Step::bad("network", words, advice::to_run(provider)), None),
     }

@@ -182,6 +182,9 @@ fn refused(medium: Medium) -> Connection {
 fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connection {
     match Complaint::of(text) {
         Some(Complaint::NoFile) if medium == Medium::Socket => Connection::Failed(FailReason::SocketMissing),
+        Some(Complaint::NoStream) if medium == Medium::Socket => {
+            Connection::Unknown(InconclusiveReason::SocketNoStream)
+        }
         Some(Complaint::Denied) if medium == Medium::Socket => Connection::Failed(FailReason::SocketDenied),
         Some(Complaint::Name) => Connection::Failed(FailReason::NameNotResolved),
         Some(Complaint::Denied) => Connection::Unknown(InconclusiveReason::PermissionDenied),
@@ -195,7 +198,9 @@ fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connectio
         None if flavour == Some(Flavour::BusyboxFull) && text.is_empty() => {
             Connection::Failed(FailReason::Refused)
         }
-        Some(Complaint::NoFile) | None => Connection::Unknown(InconclusiveReason::Unexplained),
+        Some(Complaint::NoFile | Complaint::NoStream) | None => {
+            Connection::Unknown(InconclusiveReason::Unexplained)
+        }
     }
 }
 
@@ -212,11 +217,12 @@ enum Complaint {
     NoTool,
     Connected,
     NoFile,
+    NoStream,
 }
 
 impl Complaint {
     /// The texts of all flavours in the C locale; the first that matches wins.
-    const TEXTS: [(&str, Self); 26] = [
+    const TEXTS: [(&str, Self); 27] = [
         ("bad address", Self::Name),
         ("getaddrinfo for host", Self::Name),
         ("forward host lookup failed", Self::Name),
@@ -243,6 +249,7 @@ impl Complaint {
         (") open", Self::Connected),
         ("No such file or directory", Self::NoFile),
         ("Not a directory", Self::NoFile),
+        ("wrong type for socket", Self::NoStream),
     ];
 
     fn of(text: &str) -> Option<Self> {

@@ -195,6 +195,9 @@ fn each_flavour_s_words_for_a_socket_that_cannot_be_used() {
             assert_eq!(verdict, Verdict::Fail(reason), "{stderr}");
         }
     }
+    let datagrams = ended("nc: connect: Protocol wrong type for socket", "exit 1");
+    let verdict = knock(Medium::Socket, Some(Flavour::Toybox), &datagrams, Some(0));
+    assert_eq!(verdict, Verdict::Inconclusive(InconclusiveReason::SocketNoStream));
     // Of a port, the same words tell of a file that nc or its shell needs.
     let bash = "bash: line 1: /dev/tcp/db/80: No such file or directory";
     assert_eq!(exited(Flavour::Bash, bash), Connection::Unknown(InconclusiveReason::Unexplained));
