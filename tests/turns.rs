@@ -17,11 +17,21 @@ static TURN: Mutex<()> = Mutex::new(());
 /// For how long the engine may not tell which networks there are, in seconds.
 const HANGS: &str = "60";
 
+/// How often the engine is asked to pause what its runtime could not freeze: on a busy machine it gives up soon
+/// where processes come and go, and lets them go on.
+const FREEZES: usize = 5;
+
 /// Runs a command, and where it starts or ends containers, waits until no other one does.
 pub fn output(command: &mut Command) -> io::Result<Output> {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| drop(thread::spawn(watch)));
     let _turn = moves(command).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    for _ in 0..FREEZES {
+        let output = command.output()?;
+        if !String::from_utf8_lossy(&output.stderr).contains("unable to freeze") {
+            return Ok(output);
+        }
+    }
     command.output()
 }
 

@@ -15,7 +15,7 @@ use crate::turns;
 /// The image with a shell and the small busybox, made by tests/lab/images.
 pub const IMAGE: &str = "tieline-lab/busybox:latest";
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 

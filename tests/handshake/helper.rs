@@ -17,7 +17,7 @@ use super::{LISTENING, NO_LISTENER, PROVEN};
 use crate::proxy::{Fate, Proxy};
 
 /// Longer than the many containers take of a handshake that passes, on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn request(consumer: &Side, provider: &Side, port: u16, mode: Handshake) -> Request {
     Request { timeout: PATIENCE, ..quick_request(consumer, provider, port, mode) }

@@ -10,6 +10,7 @@ const BEGIN: &str = "\n";
 impl<M: Means> Making<'_, M> {
     pub async fn at_socket(&self, path: &str) -> Result<Told, Trouble> {
         let role = Role::SocketClient { path: path.to_owned(), manner: self.manner() };
-        self.visit(&role, BEGIN, path).await
+        let told = self.visit(&role, BEGIN, path).await;
+        told.map_err(|trouble| Trouble::new(trouble.reason, format!("{path}: {}", trouble.message)))
     }
 }
