@@ -73,8 +73,8 @@ impl Route {
 }
 
 impl Request {
-    /// The handshake for `link` over a network that both are on, by the name `host`; `None` while the provider has no address
-    /// there, and for a link to a socket.
+    /// The handshake for `link` over a network that both are on, by the name `host`; `None` while the
+    /// provider has no address there, and for a link to a socket.
     pub fn over(
         network: &Network,
         consumer: &Container,
