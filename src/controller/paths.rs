@@ -147,14 +147,7 @@ fn job(
     let (carrier, request) = match link.link.target.endpoint {
         Endpoint::Tcp(_) | Endpoint::Udp(_) => {
             let network = carrier::network(world, edge?, &ends)?;
-            let request = Request::over(
-                network,
-                consumer,
-                provider,
-                &link.link,
-                carrier::host(world, link, provider),
-                defaults.timeout,
-            )?;
+            let request = Request::over(world, network, consumer, provider, link, defaults.timeout)?;
             let address = provider.attachment(network)?.address?;
             (Carrier::Network(network.id.clone(), address), request)
         }

@@ -3,9 +3,12 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::model::carrier;
 use crate::model::container::{Container, ContainerId, ImageId, Network};
+use crate::model::declaration::DeclaredLink;
 use crate::model::handshake::role::Transport;
 use crate::model::link::{Endpoint, Handshake, Link, Payload};
+use crate::model::world::World;
 
 /// One container of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +76,17 @@ impl Route {
 }
 
 impl Request {
-    /// The handshake for `link` over a network that both are on, by the name `host`; `None` while the
-    /// provider has no address there, and for a link to a socket.
+    /// The handshake for `link` over a network that both are on, by the name that its label says; `None` while
+    /// the provider has no address there, and for a link to a socket.
     pub fn over(
+        world: &World,
         network: &Network,
         consumer: &Container,
         provider: &Container,
-        link: &Link,
-        host: String,
+        declared: &DeclaredLink,
         timeout: Duration,
     ) -> Option<Self> {
+        let link = &declared.link;
         let (transport, port) = match link.target.endpoint {
             Endpoint::Tcp(port) => (Transport::Tcp, port),
             Endpoint::Udp(port) => (Transport::Udp, port),
@@ -92,7 +96,7 @@ impl Request {
         let others = provider.attachments.values().filter_map(|attachment| attachment.address);
         let route = PortRoute {
             transport,
-            host,
+            host: carrier::host(world, declared, provider),
             address,
             others: others.filter(|other| *other != address).collect(),
             port,

@@ -188,9 +188,7 @@ fn over(
         )
     };
     let words = format!("{} ({what}): {}, {}", network.name, address(consumer), address(provider));
-    let link = &inquiry.link;
-    let host = carrier::host(world, link, provider);
-    match Request::over(network, consumer, provider, &link.link, host, args.timeout) {
+    match Request::over(world, network, consumer, provider, &inquiry.link, args.timeout) {
         Some(request) => (Step::new("network", Outcome::Good, words), Some(request)),
         None => (Step::bad("network", words, advice::to_run(provider)), None),
     }
