@@ -166,17 +166,21 @@ fn read_end(mark: &str) -> Option<End> {
     }
 }
 
-/// How much of what was read a message shows.
+/// How many characters of what was read a message shows.
 const MAX_EXCERPT_CHARS: usize = 160;
+/// How many of these are the last ones of the text: the innermost reason of an error is at its end.
+const EXCERPT_END: usize = 100;
 
-/// What was read, fit for one line of a log: cut, and with nothing in it that a terminal obeys.
+/// What was read, fit for one line of a log: cut in the middle, and with nothing in it that a terminal obeys.
 pub fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut shown: String = text.trim().chars().take(MAX_EXCERPT_CHARS).flat_map(escape).collect();
-    if text.trim().chars().count() > MAX_EXCERPT_CHARS {
-        shown.push('…');
+    let (text, count) = (text.trim(), text.trim().chars().count());
+    if count <= MAX_EXCERPT_CHARS {
+        return text.chars().flat_map(escape).collect();
     }
-    shown
+    let first = text.chars().take(MAX_EXCERPT_CHARS - EXCERPT_END);
+    let last = text.chars().skip(count - EXCERPT_END);
+    first.flat_map(escape).chain(['…']).chain(last.flat_map(escape)).collect()
 }
 
 fn escape(character: char) -> Vec<char> {
@@ -259,5 +263,19 @@ mod tests {
         assert_eq!(excerpt(b" a\x1b[31m\nb\xff "), "a\\u{1b}[31m\\nb\u{fffd}");
         assert_eq!(excerpt("\u{202e}evil\u{200b} 'q'".as_bytes()), "\\u{202e}evil\\u{200b} 'q'");
         assert_eq!(excerpt(&[b'x'; 500]).chars().count(), MAX_EXCERPT_CHARS + 1);
+    }
+
+    #[test]
+    fn an_excerpt_keeps_the_innermost_reason_of_an_engine_s_error() {
+        let error = "failed to create task for container: failed to create shim task: OCI runtime create failed: \
+            runc create failed: unable to start container process: exec: \"/usr/local/bin/tieline\": stat \
+            /usr/local/bin/tieline: no such file or directory: unknown";
+        let shown = excerpt(error.as_bytes());
+        assert!(shown.starts_with("failed to create task for container: "), "{shown}");
+        assert!(shown.contains('…') && shown.ends_with(": no such file or directory: unknown"), "{shown}");
+        let whole = "é".repeat(MAX_EXCERPT_CHARS);
+        assert_eq!(excerpt(whole.as_bytes()), whole);
+        let longer = format!("{}ü", "é".repeat(MAX_EXCERPT_CHARS));
+        assert!(excerpt(longer.as_bytes()).ends_with("éü"));
     }
 }
