@@ -1,6 +1,7 @@
 //! The command line: names, defaults and help texts, nothing else.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -278,6 +279,12 @@ pub enum Part {
         /// To which
         #[arg(long)]
         path: String,
+        /// The folder below which the path and the links on its way begin
+        #[arg(long, requires = "mount")]
+        root: Option<PathBuf>,
+        /// The path below which that folder has something
+        #[arg(long, requires = "root")]
+        mount: Option<PathBuf>,
         /// knock, talk or ask
         #[arg(long, value_parser = config::parse_manner)]
         manner: Manner,

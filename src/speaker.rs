@@ -10,13 +10,13 @@ mod dns;
 mod input;
 mod listener;
 pub mod names;
+pub mod root;
 mod table;
 mod told;
 
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::model::handshake::role::Role;
 use input::Input;
 use names::Names;
+use root::Root;
 use told::Told;
 
 /// The three standard streams of a side.
@@ -53,7 +54,7 @@ pub struct Surroundings {
     /// Where names are looked up.
     pub names: Names,
     /// Where paths begin.
-    pub root: Option<OwnedFd>,
+    pub root: Option<Root>,
 }
 
 /// Plays `role` in other surroundings.

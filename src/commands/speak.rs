@@ -1,28 +1,48 @@
 //! `tieline speak`: one side of a handshake, played for whoever holds its standard streams.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use super::Exit;
 use crate::cli::{Part, SpeakArgs};
 use crate::model::handshake::role::Role;
-use crate::speaker::{self, Streams, names::Names};
+use crate::speaker::names::Names;
+use crate::speaker::root::Root;
+use crate::speaker::{self, Streams, Surroundings};
 
 pub(super) async fn run(args: SpeakArgs) -> Exit {
     let names = Names::read(Path::new("/etc/hosts"), Path::new("/etc/resolv.conf"));
     let streams =
         Streams { stdin: tokio::io::stdin(), stdout: tokio::io::stdout(), stderr: tokio::io::stderr() };
     let bound = Duration::from_millis(args.bound_ms);
-    speaker::play(&role(args.part), bound, streams, &names).await;
+    let root = match root(&args.part) {
+        Ok(root) => root,
+        Err(error) => {
+            eprintln!("its files cannot be seen: {error}");
+            return Exit::No;
+        }
+    };
+    speaker::play_in(&role(args.part), bound, streams, &Surroundings { names, root }).await;
     // How it fared, it has told: whoever reads that needs no exit code.
     Exit::Yes
+}
+
+/// Where the path of a socket begins, if not at the root of this process.
+fn root(part: &Part) -> std::io::Result<Option<Root>> {
+    match part {
+        Part::SocketClient { root: Some(root), mount: Some(mount), .. } => {
+            Ok(Some(Root::with_only(File::open(root)?.into(), mount.clone())))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn role(part: Part) -> Role {
     match part {
         Part::Listener { transport, ports, asked } => Role::Listener { transport, ports, asked },
         Part::Client { transport, host, ports, manner } => Role::Client { transport, host, ports, manner },
-        Part::SocketClient { path, manner } => Role::SocketClient { path, manner },
+        Part::SocketClient { path, manner, .. } => Role::SocketClient { path, manner },
     }
 }
 
@@ -33,7 +53,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use crate::model::handshake::role::{Manner, Transport};
-    use crate::speaker::argv::argv;
+    use crate::speaker::argv::{argv, below};
 
     #[test]
     fn a_role_is_the_same_after_a_command_line() {
@@ -54,7 +74,15 @@ mod tests {
         for wanted in roles {
             let bound = Duration::from_millis(2345);
             let line = [vec!["tieline".to_owned()], argv(&wanted, bound)].concat();
-            let Command::Speak(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+            let Command::Speak(args) = Cli::try_parse_from(&line).unwrap().command else { panic!() };
+            if matches!(wanted, Role::SocketClient { .. }) {
+                let line = [line, below("/r", "/a b,=").to_vec()].concat();
+                let Command::Speak(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+                let Part::SocketClient { root, mount, .. } = &args.part else { panic!() };
+                assert_eq!(root.as_deref(), Some(Path::new("/r")));
+                assert_eq!(mount.as_deref(), Some(Path::new("/a b,=")));
+                assert_eq!(role(args.part), wanted);
+            }
             assert_eq!(Duration::from_millis(args.bound_ms), bound);
             assert_eq!(role(args.part), wanted);
         }

@@ -17,10 +17,7 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     let config = response.config.unwrap_or_default();
     let host_config = response.host_config.unwrap_or_default();
     let mode = network_mode(&host_config.network_mode.unwrap_or_default());
-    let mounts = response.mounts.unwrap_or_default().into_iter().filter_map(mount);
-    // The engine tells those of `--tmpfs` nowhere else.
-    let tmpfs =
-        host_config.tmpfs.unwrap_or_default().into_keys().map(|path| Mount::new(Source::Private, &path));
+    let mounts = mounts(response.mounts, host_config.mounts, host_config.tmpfs);
     let networks = match mode {
         // It is on none: Podman 4.3 shows those of the other container, Docker what somebody put it on
         // while it did not run.
@@ -37,8 +34,28 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
         started: state.started_at.unwrap_or_default(),
         mode,
         attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
-        mounts: mounts.chain(tmpfs).collect(),
+        mounts,
     }
+}
+
+/// What a container has mounted. The engine tells the folder of a volume only as it was `asked` for, and a `--tmpfs`
+/// only among the options.
+pub(super) fn mounts(
+    found: Option<Vec<MountPoint>>,
+    asked: Option<Vec<bollard::models::Mount>>,
+    tmpfs: Option<HashMap<String, String>>,
+) -> Vec<Mount> {
+    let folders: HashMap<String, String> = asked
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|asked| Some((asked.target?, asked.volume_options?.subpath?)))
+        .collect();
+    let found = found.unwrap_or_default().into_iter().filter_map(|point| {
+        let folder = point.destination.as_ref().and_then(|path| folders.get(path));
+        Some(mount(point)?.of_folder(folder.map_or("", String::as_str)))
+    });
+    let tmpfs = tmpfs.unwrap_or_default().into_keys().map(|path| Mount::new(Source::Private, &path));
+    found.chain(tmpfs).collect()
 }
 
 /// What is neither a volume nor the host's hides what is below it, and nothing more is to be known of it.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HealthConfig, HostConfig,
-    HostConfigLogConfig,
+    HostConfigLogConfig, Mount as NewMount, MountType, MountVolumeOptions,
 };
 use bollard::query_parameters::{
     AttachContainerOptions, CreateContainerOptions, RemoveContainerOptions, StartContainerOptions,
@@ -12,12 +12,16 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 
 use super::process::{Input, Outputs};
-use super::{Docker, Error, Operation, exec};
+use super::{Docker, Error, Operation, convert, exec};
 use crate::model::container::{ContainerId, ImageId};
+use crate::model::mounts::{Mount, Source};
 use crate::model::owner::HELPER;
 
-/// The program that a helper is, wherever its image has it.
-const PROGRAM: &str = "tieline";
+/// The program that a helper is, where `deploy/Dockerfile` puts it.
+const PROGRAM: &str = "/usr/local/bin/tieline";
+/// The folder of a helper below which it has a mount of another container, at the path that the mount has there.
+/// Nothing else is in it.
+pub const MOUNTED: &str = "/tieline/mounted";
 /// As whom a helper runs, where it does not matter: nobody in particular.
 const NOBODY: &str = "65532:65532";
 /// How much memory a helper gets, in bytes.
@@ -32,14 +36,23 @@ const ONE_THREAD: &str = "TOKIO_WORKER_THREADS=1";
 pub struct NewHelper {
     /// For which instance of the controller.
     pub instance: String,
-    /// Of this image, which has a `tieline` in its path.
+    /// Of this image, which has the program at `/usr/local/bin/tieline`.
     pub image: String,
     /// What `tieline` is told to do.
     pub argv: Vec<String>,
     /// Whose network namespace it shares.
     pub beside: ContainerId,
-    /// Whether it has that container's volumes, too, and as whom it looks at them.
-    pub volumes_as: Option<Identity>,
+    /// What it has of that container's files; nothing unless a socket's path asks for it.
+    pub view: Option<View>,
+}
+
+/// What a helper has of another container's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// As whom it looks at them.
+    pub identity: Identity,
+    /// The only mount of the other that it has, read-only.
+    pub mount: Mount,
 }
 
 /// Who the program of a container is, as far as files ask. As whoever made it, or its image, wrote that.
@@ -107,12 +120,13 @@ impl Docker {
         self.call(Operation::ContainerStart, start).await
     }
 
-    /// Ends a container that still runs, and removes it with the volumes that are its own.
+    /// Ends a container that still runs, and removes it. No volume is removed with it: a helper that an older
+    /// version made may be the last user of a volume of somebody else.
     ///
     /// # Errors
     /// If there is none, or it stays.
     pub async fn remove_container(&self, container: &ContainerId) -> Result<(), Error> {
-        let options = RemoveContainerOptions { v: true, force: true, link: false };
+        let options = RemoveContainerOptions { v: false, force: true, link: false };
         let remove =
             async |client: &bollard::Docker| client.remove_container(container.as_str(), Some(options)).await;
         self.call(Operation::ContainerRemove, remove).await
@@ -126,19 +140,20 @@ impl Docker {
         Ok(ImageId(self.inspect(id).await?.image.unwrap_or_default()))
     }
 
-    /// Who the program of a container is.
+    /// Who the program of a container is, and what the container has mounted.
     ///
     /// # Errors
     /// If there is none, or the engine does not tell.
-    pub async fn identity_of(&self, id: &ContainerId) -> Result<Identity, Error> {
+    pub async fn files_of(&self, id: &ContainerId) -> Result<(Identity, Vec<Mount>), Error> {
         let told = self.inspect(id).await?;
         let host = told.host_config.unwrap_or_default();
-        Ok(Identity {
+        let identity = Identity {
             user: told.config.and_then(|config| config.user).unwrap_or_default(),
             groups: host.group_add.unwrap_or_default(),
             gains: host.cap_add.unwrap_or_default(),
             lacks: host.cap_drop.unwrap_or_default(),
-        })
+        };
+        Ok((identity, convert::mounts(told.mounts, host.mounts, host.tmpfs)))
     }
 
     /// The helpers of an instance, in whichever state.
@@ -178,22 +193,50 @@ pub(super) fn is_one(labels: Option<&HashMap<String, String>>) -> bool {
     labels.is_some_and(|labels| labels.contains_key(HELPER))
 }
 
-/// A container that may do nothing but use the network and, where it is to, look at another's volumes as
-/// that one may.
-fn body(new: NewHelper) -> ContainerCreateBody {
-    let beside = new.beside.0;
-    let has_volumes = new.volumes_as.is_some();
-    let identity = new.volumes_as.unwrap_or_else(|| Identity {
-        user: NOBODY.to_owned(),
-        groups: Vec::new(),
-        gains: Vec::new(),
-        lacks: vec!["ALL".to_owned()],
+/// The mount of another container at a helper's own path.
+///
+/// A volume is mounted by its name, also one whose name the engine has made up: the engine takes a volume without a
+/// name in the request for the helper's own, and removes it with the helper. `--volumes-from` asks without a name.
+fn mounted(mount: &Mount) -> Option<NewMount> {
+    let (typ, source) = match mount.source() {
+        Source::Volume(name) => (MountType::VOLUME, name),
+        Source::Host(path) => (MountType::BIND, path),
+        Source::Private => return None,
+    };
+    let volume_options = (typ == MountType::VOLUME).then(|| MountVolumeOptions {
+        // Otherwise the engine fills an empty volume with what the image has at the path.
+        no_copy: Some(true),
+        subpath: Some(mount.subpath().to_owned()).filter(|path| !path.is_empty()),
+        ..MountVolumeOptions::default()
     });
-    let host = HostConfig {
-        network_mode: Some(format!("container:{beside}")),
-        auto_remove: Some(true),
+    Some(NewMount {
+        typ: Some(typ),
+        source: Some(source.clone()),
+        target: Some(format!("{MOUNTED}{}", mount.destination())),
         // To connect to a socket takes no right to write beside it.
-        volumes_from: has_volumes.then(|| vec![format!("{beside}:ro")]),
+        read_only: Some(true),
+        volume_options,
+        ..NewMount::default()
+    })
+}
+
+/// A container that may do nothing but use the network and, where a socket's path asks for it, look at one mount of
+/// another container as that container's program may.
+fn body(new: NewHelper) -> ContainerCreateBody {
+    let mounts = new.view.as_ref().and_then(|view| mounted(&view.mount)).map(|mount| vec![mount]);
+    let identity = new.view.map_or_else(
+        || Identity {
+            user: NOBODY.to_owned(),
+            groups: Vec::new(),
+            gains: Vec::new(),
+            lacks: vec!["ALL".to_owned()],
+        },
+        |view| view.identity,
+    );
+    let host = HostConfig {
+        network_mode: Some(format!("container:{}", new.beside)),
+        auto_remove: Some(true),
+        mounts,
         readonly_rootfs: Some(true),
         group_add: Some(identity.groups),
         cap_add: Some(identity.gains),
@@ -222,5 +265,43 @@ fn body(new: NewHelper) -> ContainerCreateBody {
         attach_stderr: Some(true),
         host_config: Some(host),
         ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_config(mount: Option<Mount>) -> HostConfig {
+        let identity = Identity { user: "1000:50".to_owned(), groups: vec![], gains: vec![], lacks: vec![] };
+        let new = NewHelper {
+            instance: "tieline".to_owned(),
+            image: "tieline".to_owned(),
+            argv: vec!["speak".to_owned()],
+            beside: ContainerId("1".to_owned()),
+            view: mount.map(|mount| View { identity, mount }),
+        };
+        let body = body(new);
+        assert_eq!(body.entrypoint, Some(vec!["/usr/local/bin/tieline".to_owned()]));
+        body.host_config.unwrap()
+    }
+
+    #[test]
+    fn a_helper_has_one_mount_by_name_and_at_a_path_of_its_own() {
+        let volume = Mount::new(Source::Volume("v".to_owned()), "/usr/local/bin").of_folder("a/b");
+        let host = host_config(Some(volume));
+        assert_eq!(host.volumes_from, None);
+        let [mount] = host.mounts.unwrap().try_into().unwrap();
+        assert_eq!((mount.typ, mount.source.as_deref()), (Some(MountType::VOLUME), Some("v")));
+        assert_eq!(mount.target.as_deref(), Some("/tieline/mounted/usr/local/bin"));
+        assert_eq!(mount.read_only, Some(true));
+        let options = mount.volume_options.unwrap();
+        assert_eq!((options.no_copy, options.subpath.as_deref()), (Some(true), Some("a/b")));
+
+        let host = host_config(Some(Mount::new(Source::Host("/srv".to_owned()), "/run")));
+        let [mount] = host.mounts.unwrap().try_into().unwrap();
+        assert_eq!((mount.typ, mount.source.as_deref()), (Some(MountType::BIND), Some("/srv")));
+        assert_eq!((mount.read_only, mount.volume_options), (Some(true), None));
+        assert_eq!(host_config(None).mounts, None);
     }
 }

@@ -21,6 +21,8 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     source: Source,
+    /// The folder of the source that is mounted: of a volume perhaps not its root.
+    folder: String,
     destination: String,
 }
 
@@ -31,13 +33,34 @@ impl Mount {
             Source::Host(path) => Source::Host(normal(&path)),
             source => source,
         };
-        Self { source, destination: normal(destination) }
+        Self { source, folder: normal(""), destination: normal(destination) }
+    }
+
+    /// The same mount of only a folder of the volume.
+    #[must_use]
+    pub fn of_folder(self, folder: &str) -> Self {
+        Self { folder: normal(folder), ..self }
+    }
+
+    /// What is mounted.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The folder of a volume that is mounted, below the volume's root; empty where it is the root.
+    pub fn subpath(&self) -> &str {
+        self.folder.trim_start_matches('/')
+    }
+
+    /// The path in the container.
+    pub fn destination(&self) -> &str {
+        &self.destination
     }
 
     /// The place of what is mounted, unless it is private.
     fn place(&self) -> Option<Place<'_>> {
         match &self.source {
-            Source::Volume(name) => Some(Place { volume: Some(name), path: "/".to_owned() }),
+            Source::Volume(name) => Some(Place { volume: Some(name), path: self.folder.clone() }),
             Source::Host(path) => Some(Place { volume: None, path: path.clone() }),
             Source::Private => None,
         }
@@ -148,6 +171,11 @@ pub fn path_in(consumer: &[Mount], provider: &[Mount], path: &str) -> Result<Str
         None if holders.is_empty() => Err(Unshared::NotInConsumer(mount.source.clone())),
         None => Err(Unshared::Hidden(mount.source.clone())),
     }
+}
+
+/// The mount on which a container has `path`.
+pub fn holder<'m>(mounts: &'m [Mount], path: &str) -> Option<&'m Mount> {
+    mounted_at(mounts, &normal(path)).map(|(mount, _)| mount)
 }
 
 /// The mount on which `path` is, and what of the path is below it: a mount hides what was there before.

@@ -14,13 +14,15 @@ use tokio::sync::OnceCell;
 
 use super::Side;
 use super::handshake::{Means, Running, Trouble};
-use crate::docker::helper::{Identity, NewHelper};
+use crate::docker::helper::{Identity, MOUNTED, NewHelper, View};
 use crate::docker::process::Process;
 use crate::docker::{Conflict, Docker, Error};
 use crate::model::handshake::InconclusiveReason;
 use crate::model::handshake::role::Role;
 use crate::model::handshake::transcript::excerpt;
-use crate::speaker::argv::argv;
+use crate::model::labels::shown;
+use crate::model::mounts::{self, Source};
+use crate::speaker::argv::{argv, below};
 use image::Image;
 use made::Made;
 
@@ -54,12 +56,15 @@ impl Means for Helper {
     ) -> Result<Running<'a>, Trouble> {
         self.not_on_podman(side).await?;
         let image = self.image.name(&self.docker).await;
+        let view = self.view(side, role).await?;
+        let mut argv = argv(role, bound);
+        argv.extend(view.iter().flat_map(|view| below(MOUNTED, view.mount.destination())));
         let new = NewHelper {
             instance: self.instance.clone(),
             image: image.clone(),
-            argv: argv(role, bound),
+            argv,
             beside: side.id.clone(),
-            volumes_as: self.identity(side, role).await?,
+            view,
         };
         // In a task of its own: whoever loses interest in a call does not learn what it has made.
         let starting = tokio::spawn(start(self.docker.clone(), new));
@@ -85,22 +90,28 @@ impl Helper {
         }
     }
 
-    /// As whom a role has to be played that needs the side's volumes: as the side itself, since it is asked
-    /// what that one may do.
-    async fn identity(&self, side: &Side, role: &Role) -> Result<Option<Identity>, Trouble> {
-        if !matches!(role, Role::SocketClient { .. }) {
-            return Ok(None);
-        }
-        let told = self.docker.identity_of(&side.id).await.map_err(|error| Trouble::of(&error, side))?;
-        let groups = told.groups.iter().all(|group| is_number(group));
-        match as_numbers(&told.user).filter(|_| groups) {
-            Some(user) => Ok(Some(Identity { user, ..told })),
-            None => {
-                let what = "a helper cannot be its user, whom only its own image knows; write numbers, as USER:GROUP";
-                let message = format!("{}: {what}", side.name);
-                Err(Trouble::new(InconclusiveReason::Unsupported, message))
-            }
-        }
+    /// What the helper needs of the side's files to play `role`: for a socket the mount that holds it, as the
+    /// side's own user, since the question is what that user may do.
+    async fn view(&self, side: &Side, role: &Role) -> Result<Option<View>, Trouble> {
+        let Role::SocketClient { path, .. } = role else { return Ok(None) };
+        let unsupported =
+            |what: String| Trouble::new(InconclusiveReason::Unsupported, format!("{}: {what}", side.name));
+        let told = self.docker.files_of(&side.id).await.map_err(|error| Trouble::of(&error, side))?;
+        let (identity, mounts) = told;
+        let mount = mounts::holder(&mounts, path).filter(|mount| *mount.source() != Source::Private);
+        let mount = mount.ok_or_else(|| {
+            unsupported(format!(
+                "a helper sees volumes and host folders only, and {} is on none",
+                shown(path)
+            ))
+        })?;
+        let groups = identity.groups.iter().all(|group| is_number(group));
+        let user = as_numbers(&identity.user).filter(|_| groups).ok_or_else(|| {
+            let what =
+                "a helper cannot be its user, whom only its own image knows; write numbers, as USER:GROUP";
+            unsupported(what.to_owned())
+        })?;
+        Ok(Some(View { identity: Identity { user, ..identity }, mount: mount.clone() }))
     }
 }
 

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use crate::model::handshake::role::Role;
 
+/// The arguments, after those of [`argv`], for a program that has only what is mounted at `mount` of the container
+/// whose client it plays, and has it below `root`.
+pub fn below(root: &str, mount: &str) -> [String; 2] {
+    [format!("--root={root}"), format!("--mount={mount}")]
+}
+
 /// The arguments that have tieline's program play `role` for at most `bound`. A label's words are only ever
 /// values.
 pub fn argv(role: &Role, bound: Duration) -> Vec<String> {

@@ -2,10 +2,9 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UdpSocket, UnixStream};
@@ -14,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Ends;
 use super::connection::{Connection, Until, failed};
 use super::names::Names;
+use super::root::{self, Root};
 use super::told::Told;
 use crate::model::handshake::role::{Manner, Transport};
 use crate::model::handshake::transcript::{End, Socket};
@@ -56,7 +56,7 @@ where
 /// Plays the client of a unix socket.
 pub async fn play_socket<I, O, E>(
     path: &str,
-    root: Option<&OwnedFd>,
+    root: Option<&Root>,
     manner: Manner,
     ends: &mut Ends<I, O>,
     told: &mut Told<E>,
@@ -157,7 +157,7 @@ async fn connect(transport: Transport, address: Ipv4Addr, port: u16) -> io::Resu
 
 async fn reach_socket<E: AsyncWrite + Unpin>(
     path: &str,
-    root: Option<&OwnedFd>,
+    root: Option<&Root>,
     told: &mut Told<E>,
 ) -> Result<Connection, End> {
     told.connects(None);
@@ -174,11 +174,17 @@ async fn reach_socket<E: AsyncWrite + Unpin>(
             }
             Err(error) => error,
         };
+        if error.raw_os_error() == Some(root::LEADS_OUT.raw_os_error()) {
+            told.complain("a symbolic link leads to what a helper has not mounted").await;
+            return Err(End::Untold(InconclusiveReason::Unsupported));
+        }
         told.complain(&error.to_string()).await;
         if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) {
             return Err(End::Untold(InconclusiveReason::SocketNoStream));
         }
         return Err(match error.kind() {
+            // An old kernel cannot keep links below another root.
+            ErrorKind::Unsupported => End::Untold(InconclusiveReason::Unsupported),
             ErrorKind::NotFound | ErrorKind::NotADirectory => End::Failed(FailReason::SocketMissing),
             ErrorKind::PermissionDenied => End::Failed(FailReason::SocketDenied),
             _ => failed(&error),
@@ -188,9 +194,8 @@ async fn reach_socket<E: AsyncWrite + Unpin>(
 
 /// Below another root, links lead where they lead there; the socket that they lead to is then taken by the hold
 /// on it, so that it can be no other.
-async fn connect_socket(path: &str, root: Option<&OwnedFd>) -> io::Result<UnixStream> {
+async fn connect_socket(path: &str, root: Option<&Root>) -> io::Result<UnixStream> {
     let Some(root) = root else { return UnixStream::connect(path).await };
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let socket = openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let socket = root.hold(path)?;
     UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await
 }

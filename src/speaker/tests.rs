@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener};
 use tokio::time::{Instant, timeout};
 
 use super::names::Names;
+use super::root::Root;
 use super::{Streams, Surroundings, play_in};
 use crate::model::handshake::role::{Manner, Role, Transport};
 use crate::model::handshake::transcript::{End, Socket, Transcript};
@@ -372,7 +373,7 @@ async fn below_another_root_a_link_leads_to_what_is_there() {
         ("/../outside.sock", End::Failed(FailReason::SocketMissing)),
         ("/run", End::Failed(FailReason::Refused)),
     ] {
-        let root = std::fs::File::open(&root).unwrap().into();
+        let root = Root::whole(std::fs::File::open(&root).unwrap().into());
         let surroundings = Surroundings { names: Names::new("", ""), root: Some(root) };
         let role = Role::SocketClient { path: path.to_owned(), manner: Manner::Knock };
         let mut side = Side::start_in(role, BOUND, surroundings);

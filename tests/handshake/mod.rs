@@ -1,6 +1,7 @@
 //! Handshakes by `exec` between real containers.
 
 mod helper;
+mod helper_mounts;
 pub mod lab;
 mod noise;
 mod ours;

@@ -58,6 +58,20 @@ fn a_socket_is_where_the_consumer_mounts_what_holds_it() {
             "/b/sub/s",
         ),
         (
+            "a folder of the volume",
+            vec![volume("v", "/run").of_folder("a/b")],
+            "/run/s",
+            vec![volume("v", "/v")],
+            "/v/a/b/s",
+        ),
+        (
+            "another folder of the volume",
+            vec![volume("v", "/run")],
+            "/run/a/s",
+            vec![volume("v", "/x").of_folder("/b"), volume("v", "/y").of_folder("/a/")],
+            "/y/s",
+        ),
+        (
             "names that only begin alike",
             vec![volume("v", "/run")],
             "/run/s",
@@ -115,12 +129,12 @@ fn files(mounts: &[Mount]) -> BTreeMap<String, (String, String)> {
     let mut found = BTreeMap::new();
     let mut in_order: Vec<&Mount> = mounts.iter().collect();
     in_order.sort_by_key(|mount| mount.destination.len());
-    for Mount { source, destination } in in_order {
+    for Mount { source, folder, destination } in in_order {
         let destination = destination.trim_end_matches('/');
         let is_under = |path: &str| path == destination || path.starts_with(&format!("{destination}/"));
         found.retain(|path: &String, _| !is_under(path));
         let (tree, root) = match source {
-            Source::Volume(name) => (format!("volume {name}"), ""),
+            Source::Volume(name) => (format!("volume {name}"), folder.trim_end_matches('/')),
             Source::Host(path) => ("host".to_owned(), path.trim_end_matches('/')),
             Source::Private => continue,
         };
@@ -146,8 +160,11 @@ fn mounts() -> impl Strategy<Value = Vec<Mount>> {
         3 => prop_oneof![Just("/".to_owned()), some_path()].prop_map(Source::Host),
         1 => Just(Source::Private),
     ];
-    prop::collection::btree_map(some_path(), source, 0..4).prop_map(|mounts| {
-        mounts.into_iter().map(|(destination, source)| Mount::new(source, &destination)).collect()
+    let folder = prop_oneof![2 => Just(String::new()), 1 => some_path()];
+    prop::collection::btree_map(some_path(), (source, folder), 0..4).prop_map(|mounts| {
+        let mount =
+            |(at, (source, folder)): (String, (_, String))| Mount::new(source, &at).of_folder(&folder);
+        mounts.into_iter().map(mount).collect()
     })
 }
 

@@ -17,6 +17,7 @@ use crate::docker::process::{Output, Process};
 use crate::model::handshake::InconclusiveReason;
 use crate::model::handshake::role::Role;
 use crate::speaker::names::Names;
+use crate::speaker::root::Root;
 use crate::speaker::{self, Streams, Surroundings};
 
 /// How much of a stream may wait to be read.
@@ -91,7 +92,7 @@ impl Speaker {
     fn move_over(&self) -> Result<Surroundings, Trouble> {
         if let Role::SocketClient { .. } = self.role {
             let root = user::stand_in_for(&self.place, &self.side)?;
-            return Ok(Surroundings { names: Names::new("", ""), root: Some(root) });
+            return Ok(Surroundings { names: Names::new("", ""), root: Some(Root::whole(root)) });
         }
         let found = entry::enter(&self.place, &self.side)?;
         Ok(Surroundings { names: files::names(&self.place, found), root: None })
