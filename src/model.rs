@@ -13,7 +13,7 @@ pub mod declaration;
 pub mod handshake;
 pub mod inquiry;
 #[cfg(test)]
-mod lab;
+pub(crate) mod lab;
 pub mod labels;
 pub mod layout;
 pub mod link;

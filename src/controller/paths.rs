@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use crate::model::assess::{live_paths, unprovable};
 use crate::model::carrier;
 use crate::model::container::{Container, ContainerId};
-use crate::model::declaration::DeclaredLink;
+use crate::model::declaration::{DeclaredLink, Path};
 use crate::model::handshake::Verdict;
-use crate::model::link::{Carrier, EdgeKey, Endpoint, Generation, LinkKey, PathKey};
+use crate::model::link::{Carrier, Endpoint, Generation, LinkKey, PathKey};
 use crate::model::proof::{self, Proof};
 use crate::model::world::World;
 use crate::prober::{Finished, Job, Jobs, Request};
@@ -95,13 +95,13 @@ impl Paths {
         let mut jobs = BTreeMap::new();
         let mut wired = HashSet::new();
         for (key, link) in &world.declaration().links {
-            if unprovable(link).is_some() {
-                continue;
-            }
-            for ((consumer, provider), edge) in live_paths(world, link) {
+            for (ends @ (consumer, provider), path) in live_paths(world, link) {
+                if unprovable(&path.link).is_some() {
+                    continue;
+                }
+                let Some(job) = job(world, link, ends, path, defaults) else { continue };
                 let path =
                     PathKey { link: key.clone(), consumer: consumer.clone(), provider: provider.clone() };
-                let Some(job) = job(world, link, edge, &path, defaults) else { continue };
                 wired.insert(path.clone());
                 self.expect(&path, &job.generation);
                 if is_running(world, consumer) && is_running(world, provider) {
@@ -134,36 +134,92 @@ fn is_running(world: &World, id: &ContainerId) -> bool {
     world.container(id).is_some_and(Container::is_running)
 }
 
+/// The handshake of one path, as the label of its own consumer container says.
 fn job(
     world: &World,
-    link: &DeclaredLink,
-    edge: Option<&EdgeKey>,
-    path: &PathKey,
+    declared: &DeclaredLink,
+    ends: &(ContainerId, ContainerId),
+    path: &Path,
     defaults: Defaults,
 ) -> Option<Job> {
-    let ends = (path.consumer.clone(), path.provider.clone());
-    let consumer = world.container(&path.consumer)?;
-    let provider = world.container(&path.provider)?;
-    let (carrier, request) = match link.link.target.endpoint {
+    let consumer = world.container(&ends.0)?;
+    let provider = world.container(&ends.1)?;
+    let link = &path.link;
+    let (carrier, request) = match link.target.endpoint {
         Endpoint::Tcp(_) | Endpoint::Udp(_) => {
-            let network = carrier::network(world, edge?, &ends)?;
-            let request = Request::over(world, network, consumer, provider, link, defaults.timeout)?;
+            let network = carrier::network(world, path.edge.as_ref()?, ends)?;
+            let request = Request::over(world, network, consumer, provider, declared, defaults.timeout)?;
             let address = provider.attachment(network)?.address?;
             (Carrier::Network(network.id.clone(), address), request)
         }
         Endpoint::Unix(_) => {
-            let socket = carrier::socket(world, link, &ends)?.ok()?;
+            let socket = carrier::socket(world, link, ends)?.ok()?;
             let carrier = Carrier::Mount(socket.clone());
-            (carrier, Request::through(socket, consumer, provider, &link.link, defaults.timeout))
+            (carrier, Request::through(socket, consumer, provider, link, defaults.timeout))
         }
     };
     let generation = Generation {
         consumer_started: consumer.started.clone(),
         provider_started: provider.started.clone(),
         carrier,
-        endpoint: link.link.target.endpoint.clone(),
-        handshake: link.link.handshake,
-        payload: link.link.payload.clone(),
+        endpoint: link.target.endpoint.clone(),
+        handshake: link.handshake,
+        payload: link.payload.clone(),
     };
-    Some(Job { generation, request, interval: link.link.interval.unwrap_or(defaults.interval) })
+    Some(Job { generation, request, interval: link.interval.unwrap_or(defaults.interval) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::lab::Lab;
+    use crate::model::link::Handshake;
+    use crate::prober::Route;
+
+    const DEFAULTS: Defaults =
+        Defaults { interval: Duration::from_secs(30), timeout: Duration::from_secs(3) };
+
+    /// The port, and what is said, in the handshakes of the consumer container called `name`.
+    fn said(jobs: &Jobs, name: &str) -> Vec<(u16, Option<String>, Duration)> {
+        let own = jobs.values().filter(|job| job.request.consumer.name == name);
+        let said = own.map(|job| {
+            let Route::Port(route) = &job.request.route else { panic!("{:?}", job.request) };
+            let send =
+                job.request.payload.send.as_ref().map(|send| String::from_utf8_lossy(send).into_owned());
+            assert_eq!(job.generation.payload, job.request.payload);
+            (route.port, send, job.interval)
+        });
+        said.collect()
+    }
+
+    #[test]
+    fn what_one_replica_declares_changes_no_other_one_s_handshakes() {
+        let mut lab = Lab::default();
+        lab.run_service("shop/db", 1, &[]);
+        lab.run_service("shop/web", 1, &[("tieline.link.db", "db:5432")]);
+        lab.run_service(
+            "shop/web",
+            2,
+            &[
+                ("tieline.link.db", "db:7777"),
+                ("tieline.link.db.send", "FLUSHALL"),
+                ("tieline.link.db.expect", "OK"),
+                ("tieline.link.db.interval", "1s"),
+            ],
+        );
+        lab.run_service("shop/web", 3, &[("tieline.link.db", "db:1"), ("tieline.link.db.handshake", "none")]);
+        lab.carry_out(false);
+        let jobs = Paths::default().refresh(&lab.world, DEFAULTS);
+        assert_eq!(said(&jobs, "shop-web-1"), [(5432, None, DEFAULTS.interval)]);
+        let second = (7777, Some("FLUSHALL".to_owned()), Duration::from_secs(1));
+        assert_eq!(said(&jobs, "shop-web-2"), [second]);
+        assert_eq!(said(&jobs, "shop-web-3"), []);
+        // What is shown is the oldest one's, and that the others differ is told.
+        let link = lab.world.declaration().links.values().next().unwrap();
+        assert_eq!(
+            (link.link.target.to_string().as_str(), link.link.handshake),
+            ("db:5432", Handshake::Auto)
+        );
+        assert_eq!(link.otherwise, ["shop-web-2", "shop-web-3"]);
+    }
 }

@@ -10,7 +10,7 @@ use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake
 use crate::model::carrier::{self, out_of_reach};
 use crate::model::condition::{Condition, Kind, Reason, State, Status};
 use crate::model::container::{ContainerId, Network};
-use crate::model::declaration::{DeclaredLink, Mistake};
+use crate::model::declaration::{DeclaredLink, Mistake, Path};
 use crate::model::labels;
 use crate::model::link::{EdgeKey, LinkKey, PathKey};
 use crate::model::proof::{Proof, Standing};
@@ -153,7 +153,7 @@ impl Report {
             networks: networks(world, link),
             paths: live_paths(world, link)
                 .into_iter()
-                .map(|(ends, edge)| path(world, known, (key, link), ends, edge))
+                .map(|(ends, path)| path_status(world, known, key, ends, path))
                 .collect(),
             last_handshake: tally.last,
             last_handshake_seconds: tally.last_duration.map(|duration| duration.as_secs_f64()),
@@ -261,7 +261,7 @@ fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
     let carriers: BTreeMap<&str, &Network> = link
         .paths
         .iter()
-        .filter_map(|(ends, edge)| carrier::network(world, edge.as_ref()?, ends))
+        .filter_map(|(ends, path)| carrier::network(world, path.edge.as_ref()?, ends))
         .map(|network| (network.name.as_str(), network))
         .collect();
     carriers
@@ -274,22 +274,22 @@ fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
         .collect()
 }
 
-fn path(
+fn path_status(
     world: &World,
     known: &Known<'_>,
-    (key, link): (&LinkKey, &DeclaredLink),
+    key: &LinkKey,
     ends: &(ContainerId, ContainerId),
-    edge: Option<&EdgeKey>,
+    path: &Path,
 ) -> PathStatus {
     let (consumer, provider) = ends;
-    let network = edge.and_then(|edge| carrier::network(world, edge, ends));
+    let network = path.edge.as_ref().and_then(|edge| carrier::network(world, edge, ends));
     let name = |id| world.container(id).map_or(String::new(), |container| container.name.clone());
     let address = |id| {
         let attachment = world.container(id)?.attachment(network?)?;
         attachment.address.map(|address| address.to_string())
     };
     let record = known.path(key, consumer, provider);
-    let (standing, message) = match (out_of_reach(world, link, ends), record) {
+    let (standing, message) = match (out_of_reach(world, &path.link, ends), record) {
         (Some(found), _) => (Standing::Failed(found.reason), found.message),
         (None, Some(record)) => (record.proof.standing, record.proof.message.clone()),
         (None, None) => (Standing::Unproven, String::new()),

@@ -3,10 +3,10 @@
 use super::carrier::{self, out_of_reach};
 use super::condition::{Condition, Kind, Reason, State, Status};
 use super::container::{Container, ContainerId, NetworkMode, RunState, is_host_name};
-use super::declaration::{DeclaredLink, Mistake};
+use super::declaration::{DeclaredLink, Mistake, Path, has_run};
 use super::handshake::{FailReason, InconclusiveReason};
 use super::labels::{self, shown};
-use super::link::{EdgeKey, Endpoint, Handshake};
+use super::link::{EdgeKey, Endpoint, Handshake, Link};
 use super::proof::{Proof, Standing};
 use super::workload::Workload;
 use super::world::World;
@@ -49,10 +49,9 @@ pub struct Assessment {
 type Ends = (ContainerId, ContainerId);
 
 /// The paths of `link` whose two ends run (or are paused): those that can be proven.
-pub fn live_paths<'a>(world: &World, link: &'a DeclaredLink) -> Vec<(&'a Ends, Option<&'a EdgeKey>)> {
+pub fn live_paths<'a>(world: &World, link: &'a DeclaredLink) -> Vec<(&'a Ends, &'a Path)> {
     let alive = |id: &ContainerId| world.container(id).is_some_and(is_alive);
-    let live = link.paths.iter().filter(|((c, p), _)| alive(c) && alive(p));
-    live.map(|(ends, edge)| (ends, edge.as_ref())).collect()
+    link.paths.iter().filter(|((c, p), _)| alive(c) && alive(p)).collect()
 }
 
 /// Assesses a label that cannot be read.
@@ -60,12 +59,12 @@ pub fn assess_mistake(mistake: &Mistake) -> Assessment {
     let message = format!("{}: {}", labels::some_of(&mistake.containers), mistake.error);
     let reason = Reason::Label(mistake.error.problem);
     let accepted = condition(Kind::Accepted, Status::False, reason, message);
-    finish(vec![accepted], Handshake::Auto)
+    finish(vec![accepted], true, "")
 }
 
 /// Assesses a link.
 pub fn assess(world: &World, link: &DeclaredLink, findings: &impl Findings) -> Assessment {
-    let assessor = Assessor { world, link, findings };
+    let assessor = Assessor { world, link, findings, live: live_paths(world, link) };
     let conditions = vec![
         assessor.accepted(),
         assessor.resolved(),
@@ -73,13 +72,27 @@ pub fn assess(world: &World, link: &DeclaredLink, findings: &impl Findings) -> A
         assessor.reachable(),
         assessor.listening(),
     ];
-    finish(conditions, link.link.handshake)
+    finish(conditions, assessor.wants_listener(), &disagreement(link))
+}
+
+/// What is told where the replicas do not declare the link alike.
+fn disagreement(link: &DeclaredLink) -> String {
+    match &link.otherwise[..] {
+        [] => String::new(),
+        names => format!(
+            "{} declares this link otherwise than it is shown here; each container's paths are proven as its own \
+             labels say",
+            labels::some_of(names)
+        ),
+    }
 }
 
 struct Assessor<'a, F> {
     world: &'a World,
     link: &'a DeclaredLink,
     findings: &'a F,
+    /// The paths that can be proven.
+    live: Vec<(&'a Ends, &'a Path)>,
 }
 
 impl<F: Findings> Assessor<'_, F> {
@@ -125,10 +138,10 @@ impl<F: Findings> Assessor<'_, F> {
     /// What to do about a provider whose own name no program can look up.
     fn nameless(&self) -> String {
         // Nobody looks a socket up.
-        let named = self.link.paths.iter().filter(|(_, edge)| edge.is_some());
+        let named =
+            self.link.paths.iter().filter(|(_, path)| path.edge.is_some() && path.link.alias.is_none());
         let mut providers = named.filter_map(|((_, provider), _)| self.world.container(provider));
-        let found = providers.find(|provider| !is_host_name(Workload::of(provider).short_name()));
-        match found.filter(|_| self.link.link.alias.is_none()) {
+        match providers.find(|provider| !is_host_name(Workload::of(provider).short_name())) {
             Some(provider) => format!(
                 "{} is too long for a host name, or has an empty part: it is reached as {}, or by the NAME of a \
                  label {}link.NAME",
@@ -142,13 +155,15 @@ impl<F: Findings> Assessor<'_, F> {
 
     fn wired(&self) -> Condition {
         let is = |status, reason, message| condition(Kind::Wired, status, reason, message);
-        if let Endpoint::Unix(_) = self.link.link.target.endpoint {
-            return is(Status::True, Reason::NoNetworkNeeded, String::new());
-        }
-        if self.link.paths.is_empty() {
+        if self.link.paths.is_empty() && !self.is_to_socket() {
             return is(Status::Unknown, Reason::NothingToWire, "there is nothing to wire yet".to_owned());
         }
-        for (ends, edge) in self.link.paths.iter().filter_map(|(ends, edge)| Some((ends, edge.as_ref()?))) {
+        let paths = self.paths_that_count();
+        let over_networks = || paths.iter().filter_map(|(ends, path)| Some((*ends, path.edge.as_ref()?)));
+        if over_networks().next().is_none() {
+            return is(Status::True, Reason::NoNetworkNeeded, String::new());
+        }
+        for (ends, edge) in over_networks() {
             if let Some((reason, message)) = self.unwireable(ends) {
                 return is(Status::False, reason, message);
             }
@@ -160,6 +175,18 @@ impl<F: Findings> Assessor<'_, F> {
             }
         }
         is(Status::True, Reason::Wired, String::new())
+    }
+
+    /// The paths of the replicas that ever ran, if any did: what a container wants that was only created holds
+    /// nothing back.
+    fn paths_that_count(&self) -> Vec<(&Ends, &Path)> {
+        let ran = |(consumer, _): &Ends| self.world.container(consumer).is_some_and(has_run);
+        let counting: Vec<_> = self.link.paths.iter().filter(|(ends, _)| ran(ends)).collect();
+        if counting.is_empty() { self.link.paths.iter().collect() } else { counting }
+    }
+
+    fn is_to_socket(&self) -> bool {
+        matches!(self.link.link.target.endpoint, Endpoint::Unix(_))
     }
 
     fn unwireable(&self, (consumer, provider): &Ends) -> Option<(Reason, String)> {
@@ -179,70 +206,101 @@ impl<F: Findings> Assessor<'_, F> {
 
     fn reachable(&self) -> Condition {
         let is = |status, reason, message| condition(Kind::Reachable, status, reason, message);
-        if let Some((reason, message)) = unprovable(self.link) {
-            return is(Status::Unknown, reason, message.to_owned());
-        }
-        let paths = live_paths(self.world, self.link);
-        let mut verdict = is(Status::True, Reason::HandshakePassed, String::new());
-        if paths.is_empty() {
-            return is(Status::Unknown, Reason::NotYetProven, "no path runs at both ends".to_owned());
-        }
-        for (ends, _) in paths {
-            let found = match self.standing(ends) {
-                Standing::Proven { detour: false, .. } => continue,
-                Standing::Proven { detour: true, .. } => {
-                    if verdict.status == Status::True {
-                        verdict = is(Status::True, Reason::PassedOverAnotherNetwork, self.message(ends));
-                    }
-                    continue;
-                }
-                Standing::Failed(reason) => {
-                    return is(Status::False, Reason::Handshake(reason), self.message(ends));
-                }
-                Standing::Unprobed(reason) => (Reason::Probe(reason), self.message(ends)),
-                Standing::Unproven => (Reason::NotYetProven, "no handshake has passed yet".to_owned()),
+        let Some(((ends, path), others)) = self.live.split_first() else {
+            return match unprovable(&self.link.link) {
+                Some((reason, message)) => is(Status::Unknown, reason, message.to_owned()),
+                None => is(Status::Unknown, Reason::NotYetProven, "no path runs at both ends".to_owned()),
             };
-            // A reason that somebody can act on is told before one that only asks for patience.
-            if verdict.status == Status::True || verdict.reason == Reason::NotYetProven {
-                verdict = is(Status::Unknown, found.0, found.1);
+        };
+        let mut verdict = self.path_reachable(ends, path);
+        for (ends, path) in others {
+            let found = self.path_reachable(ends, path);
+            // What failed is told first, and a reason that somebody can act on before one that only asks for
+            // patience. What is never to be proven says nothing about the others.
+            let severity = |condition: &Condition| match (condition.status, condition.reason) {
+                (Status::False, _) => 5,
+                (Status::Unknown, Reason::NotYetProven) => 3,
+                (Status::Unknown, Reason::HandshakeNone) => 0,
+                (Status::Unknown, _) => 4,
+                (Status::True, Reason::PassedOverAnotherNetwork) => 2,
+                (Status::True, _) => 1,
+            };
+            if severity(&found) > severity(&verdict) {
+                verdict = found;
             }
         }
         verdict
     }
 
-    fn listening(&self) -> Condition {
-        let is = |status, reason, message| condition(Kind::Listening, status, reason, message);
-        let paths = live_paths(self.world, self.link);
-        let standings: Vec<(&Ends, Standing)> =
-            paths.iter().map(|(ends, _)| (*ends, self.standing(ends))).collect();
-        for (ends, standing) in &standings {
-            let reason = match standing {
-                Standing::Proven { listening: Some(false), .. } => Reason::NoListener,
-                Standing::Failed(reason @ (FailReason::SocketMissing | FailReason::SocketStale)) => {
-                    Reason::Handshake(*reason)
-                }
-                _ => continue,
-            };
-            return is(Status::False, reason, self.message(ends));
+    fn path_reachable(&self, ends: &Ends, path: &Path) -> Condition {
+        let is = |status, reason, message| condition(Kind::Reachable, status, reason, message);
+        if let Some((reason, message)) = unprovable(&path.link) {
+            return is(Status::Unknown, reason, message.to_owned());
         }
-        if !standings.is_empty()
-            && standings.iter().all(|(_, s)| matches!(s, Standing::Proven { listening: Some(true), .. }))
-        {
-            let open = match self.link.link.target.endpoint {
-                Endpoint::Unix(_) => Reason::SocketOpen,
-                Endpoint::Tcp(_) | Endpoint::Udp(_) => Reason::PortOpen,
-            };
-            return is(Status::True, open, String::new());
+        match self.standing(ends, path) {
+            Standing::Proven { detour: false, .. } => {
+                is(Status::True, Reason::HandshakePassed, String::new())
+            }
+            Standing::Proven { detour: true, .. } => {
+                is(Status::True, Reason::PassedOverAnotherNetwork, self.message(ends, path))
+            }
+            Standing::Failed(reason) => {
+                is(Status::False, Reason::Handshake(reason), self.message(ends, path))
+            }
+            Standing::Unprobed(reason) => {
+                is(Status::Unknown, Reason::Probe(reason), self.message(ends, path))
+            }
+            Standing::Unproven => {
+                is(Status::Unknown, Reason::NotYetProven, "no handshake has passed yet".to_owned())
+            }
         }
-        let reason = match self.link.link.handshake {
-            Handshake::Auto | Handshake::Connect => Reason::NotYetProven,
-            Handshake::Exchange | Handshake::None => Reason::NotChecked,
-        };
-        is(Status::Unknown, reason, String::new())
     }
 
-    fn standing(&self, ends @ (consumer, provider): &Ends) -> Standing {
-        if let Some(found) = out_of_reach(self.world, self.link, ends) {
+    /// The paths of which it is asked whether something listens: all, unless only some of the replicas ask.
+    fn asked_paths(&self) -> Vec<(&Ends, &Path)> {
+        let asked: Vec<_> =
+            self.live.iter().copied().filter(|(_, path)| wants_listener(&path.link)).collect();
+        if asked.is_empty() { self.live.clone() } else { asked }
+    }
+
+    fn wants_listener(&self) -> bool {
+        let links = self.live.iter().map(|(_, path)| &path.link);
+        if self.live.is_empty() {
+            wants_listener(&self.link.link)
+        } else {
+            links.into_iter().any(|link| wants_listener(link))
+        }
+    }
+
+    fn listening(&self) -> Condition {
+        let is = |status, reason, message| condition(Kind::Listening, status, reason, message);
+        let asked = self.asked_paths();
+        let mut open = !asked.is_empty();
+        for (ends, path) in asked {
+            let reason = match self.standing(ends, path) {
+                Standing::Proven { listening: Some(false), .. } => Reason::NoListener,
+                Standing::Failed(reason @ (FailReason::SocketMissing | FailReason::SocketStale)) => {
+                    Reason::Handshake(reason)
+                }
+                Standing::Proven { listening: Some(true), .. } => continue,
+                _ => {
+                    open = false;
+                    continue;
+                }
+            };
+            return is(Status::False, reason, self.message(ends, path));
+        }
+        let reason = match (open, self.is_to_socket(), self.wants_listener()) {
+            (true, true, _) => Reason::SocketOpen,
+            (true, false, _) => Reason::PortOpen,
+            (false, _, true) => Reason::NotYetProven,
+            (false, _, false) => Reason::NotChecked,
+        };
+        is(if open { Status::True } else { Status::Unknown }, reason, String::new())
+    }
+
+    fn standing(&self, ends @ (consumer, provider): &Ends, path: &Path) -> Standing {
+        if let Some(found) = out_of_reach(self.world, &path.link, ends) {
             return Standing::Failed(found.reason);
         }
         let paused = [consumer, provider]
@@ -254,8 +312,8 @@ impl<F: Findings> Assessor<'_, F> {
         self.findings.proof(consumer, provider).map_or(Standing::Unproven, |proof| proof.standing)
     }
 
-    fn message(&self, ends @ (consumer, provider): &Ends) -> String {
-        if let Some(found) = out_of_reach(self.world, self.link, ends) {
+    fn message(&self, ends @ (consumer, provider): &Ends, path: &Path) -> String {
+        if let Some(found) = out_of_reach(self.world, &path.link, ends) {
             return found.message;
         }
         let name = |id| self.world.container(id).map_or("?", |container| container.name.as_str());
@@ -274,9 +332,13 @@ impl<F: Findings> Assessor<'_, F> {
     }
 }
 
+/// Whether the state of a link depends on whether something listens.
+fn wants_listener(link: &Link) -> bool {
+    matches!(link.handshake, Handshake::Auto | Handshake::Connect)
+}
+
 /// Why no handshake is made for this link at all.
-pub fn unprovable(link: &DeclaredLink) -> Option<(Reason, &'static str)> {
-    let link = &link.link;
+pub fn unprovable(link: &Link) -> Option<(Reason, &'static str)> {
     if link.handshake == Handshake::None {
         return Some((Reason::HandshakeNone, "never proven: its handshake is none"));
     }
@@ -302,14 +364,13 @@ fn condition(kind: Kind, status: Status, reason: Reason, message: String) -> Con
     Condition { kind, status, reason, message: labels::message(&message) }
 }
 
-/// Adds the conditions that are missing and the summary.
-fn finish(mut conditions: Vec<Condition>, handshake: Handshake) -> Assessment {
+/// Adds the conditions that are missing and the summary, which says `note` too.
+fn finish(mut conditions: Vec<Condition>, wants_listener: bool, note: &str) -> Assessment {
     for kind in [Kind::Accepted, Kind::Resolved, Kind::Wired, Kind::Reachable, Kind::Listening] {
         if !conditions.iter().any(|condition| condition.kind == kind) {
             conditions.push(condition(kind, Status::Unknown, Reason::NotReady, String::new()));
         }
     }
-    let wants_listener = matches!(handshake, Handshake::Auto | Handshake::Connect);
     let hurdle = conditions
         .iter()
         .filter(|condition| condition.kind != Kind::Listening || wants_listener)
@@ -320,7 +381,9 @@ fn finish(mut conditions: Vec<Condition>, handshake: Handshake) -> Assessment {
         None => (Status::True, Reason::Ready),
         Some(hurdle) => (hurdle.status, hurdle.reason),
     };
-    let message = hurdle.map_or(String::new(), |hurdle| hurdle.message);
+    let parts = [hurdle.map_or(String::new(), |hurdle| hurdle.message), note.to_owned()];
+    let message =
+        labels::message(&parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "));
     conditions.push(condition(Kind::Ready, status, reason, message.clone()));
     Assessment { state, conditions, message }
 }

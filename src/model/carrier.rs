@@ -4,7 +4,7 @@ use super::container::{Container, ContainerId, Network, is_host_name};
 use super::declaration::{DeclaredLink, Pair};
 use super::handshake::FailReason;
 use super::layout;
-use super::link::{EdgeKey, Endpoint};
+use super::link::{EdgeKey, Endpoint, Link};
 use super::mounts;
 use super::workload::Selector;
 use super::world::World;
@@ -17,16 +17,23 @@ pub fn network<'w>(world: &'w World, edge: &EdgeKey, ends: &Ends) -> Option<&'w 
     world.networks_of(edge).find(|network| layout::carries(network, ends, pair, world))
 }
 
-/// The name by which the link's consumers look for `provider`: that of the label's target, else the link's,
-/// as long as it can only mean this container. Of several, each is looked for by its own name, since the label's
-/// is that of all.
-pub fn host(world: &World, link: &DeclaredLink, provider: &Container) -> String {
-    let others = link.paths.keys().map(|(_, id)| id).filter(|id| **id != provider.id);
+/// The name by which `consumer`, which declares `link`, looks for `provider`: that of the label's target, else the
+/// link's, as long as it can only mean this container. Of several, each is looked for by its own name, since the
+/// label's is that of all.
+pub fn host(
+    world: &World,
+    declared: &DeclaredLink,
+    link: &Link,
+    ends: &Ends,
+    provider: &Container,
+) -> String {
+    let of_consumer = declared.paths.keys().filter(|(consumer, _)| *consumer == ends.0);
+    let others = of_consumer.map(|(_, id)| id).filter(|id| **id != provider.id);
     let is_alone = !others.filter_map(|id| world.container(id)).any(Container::is_up);
-    let word = match &link.link.target.selector {
+    let word = match &link.target.selector {
         Selector::Name(name) => Some(name),
         // The name of a service in another project may be that of one in this.
-        Selector::Service { .. } | Selector::Labels(_) => link.link.alias.as_ref(),
+        Selector::Service { .. } | Selector::Labels(_) => link.alias.as_ref(),
     };
     let word = word.filter(|word| is_alone && is_host_name(word));
     word.cloned().unwrap_or_else(|| provider.host())
@@ -43,8 +50,8 @@ pub struct OutOfReach {
 
 /// The path at which the consumer has the provider's socket, or why it has none; `None` where the link is to
 /// no socket.
-pub fn socket(world: &World, link: &DeclaredLink, ends: &Ends) -> Option<Result<String, OutOfReach>> {
-    let Endpoint::Unix(path) = &link.link.target.endpoint else { return None };
+pub fn socket(world: &World, link: &Link, ends: &Ends) -> Option<Result<String, OutOfReach>> {
+    let Endpoint::Unix(path) = &link.target.endpoint else { return None };
     let (consumer, provider) = (world.container(&ends.0)?, world.container(&ends.1)?);
     let found = mounts::path_in(&consumer.mounts, &provider.mounts, path);
     Some(found.map_err(|unshared| OutOfReach {
@@ -54,21 +61,24 @@ pub fn socket(world: &World, link: &DeclaredLink, ends: &Ends) -> Option<Result<
 }
 
 /// Why the path cannot work, if that is known already.
-pub fn out_of_reach(world: &World, link: &DeclaredLink, ends: &Ends) -> Option<OutOfReach> {
+pub fn out_of_reach(world: &World, link: &Link, ends: &Ends) -> Option<OutOfReach> {
     socket(world, link, ends)?.err()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::container::RunState;
+    use super::super::declaration::Path;
     use super::super::lab::Lab;
     use super::*;
 
     /// The names by which the first link is looked for, of each provider.
     fn hosts(lab: &Lab) -> Vec<String> {
         let link = lab.world.declaration().links.values().next().unwrap();
-        let providers = link.paths.keys().map(|(_, id)| lab.world.container(id).unwrap());
-        providers.map(|provider| host(&lab.world, link, provider)).collect()
+        let host = |(ends, path): (&Ends, &Path)| {
+            host(&lab.world, link, &path.link, ends, lab.world.container(&ends.1).unwrap())
+        };
+        link.paths.iter().map(host).collect()
     }
 
     #[test]

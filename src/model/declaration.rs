@@ -1,6 +1,7 @@
 //! What the labels of all containers together declare: links, and the edges that carry them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::container::{Container, ContainerId, NetworkMode, RunState};
 use super::labels::{Accept, Declared, LabelError, Topology};
@@ -77,19 +78,34 @@ pub struct Mistake {
 }
 
 /// One link, declared by one or more replicas of its consumer.
+///
+/// A container's label decides about the paths of that container only: what is said in a handshake, where, and
+/// how often stands in [`Path::link`]. The rest is for display, and is what the leading replica declares: of those
+/// that have ever run the oldest, else the oldest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeclaredLink {
-    /// As the newest replica declares it.
-    pub link: Link,
+    /// As the leading replica declares it. For display only.
+    pub link: Arc<Link>,
     /// The replicas that declare it.
     pub consumers: BTreeSet<ContainerId>,
-    /// The workload that it was resolved to, or the selector where that is none or may be several.
+    /// The replicas that declare it otherwise than the leading one, by their names.
+    pub otherwise: Vec<String>,
+    /// The workload that the leading replica's selector found, or the selector where that is none or may be
+    /// several.
     pub provider: String,
-    /// What the selector found.
+    /// What the leading replica's selector found.
     pub resolution: Resolution,
-    /// From whom to whom, and over which edge. A unix socket needs none: it is reached through what both
-    /// have mounted.
-    pub paths: BTreeMap<(ContainerId, ContainerId), Option<EdgeKey>>,
+    /// From whom to whom.
+    pub paths: BTreeMap<(ContainerId, ContainerId), Path>,
+}
+
+/// One consumer container to one provider container of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The link as this consumer container declares it.
+    pub link: Arc<Link>,
+    /// The edge that carries it. A unix socket needs none: it is reached through what both have mounted.
+    pub edge: Option<EdgeKey>,
 }
 
 /// What a selector found.
@@ -140,10 +156,10 @@ impl<'a> Reader<'a> {
     fn read(&self, participants: &[&'a Participant]) -> Declaration {
         let mut declaration = Declaration::default();
         let mut mistakes = Mistakes::default();
-        // Oldest first, so that the newest replica has the last word on a link's details.
-        let mut by_age: Vec<&Participant> = participants.to_vec();
-        by_age.sort_by(|a, b| (&a.container.created, a.id()).cmp(&(&b.container.created, b.id())));
-        for consumer in by_age {
+        // The first replica that declares a link is the leading one.
+        let mut by_rank: Vec<&Participant> = participants.to_vec();
+        by_rank.sort_by(|a, b| rank(&a.container).cmp(&rank(&b.container)));
+        for consumer in by_rank {
             for error in &consumer.declared.errors {
                 mistakes.note(consumer, error.clone());
             }
@@ -158,7 +174,7 @@ impl<'a> Reader<'a> {
     fn read_link(
         &self,
         consumer: &'a Participant,
-        link: &Link,
+        link: &Arc<Link>,
         declaration: &mut Declaration,
         mistakes: &mut Mistakes,
     ) {
@@ -169,38 +185,42 @@ impl<'a> Reader<'a> {
             return;
         }
         let key = LinkKey { consumer: consumer.workload.clone(), name: link.name.clone() };
-        let entry = declaration.links.entry(key.clone()).or_insert_with(|| DeclaredLink {
-            link: link.clone(),
-            consumers: BTreeSet::new(),
-            provider: String::new(),
-            resolution: Resolution::default(),
-            paths: BTreeMap::new(),
-        });
-        entry.link = link.clone();
-        entry.consumers.insert(consumer.id().clone());
-        entry.provider = provider_name(selector, &found);
-        entry.resolution = Resolution::default();
-        for provider in found {
+        let mut resolution = Resolution::default();
+        let mut paths = Vec::new();
+        for provider in &found {
             if provider.declared.ignore {
-                entry.resolution.ignored += 1;
+                resolution.ignored += 1;
                 continue;
             }
-            entry.resolution.found += 1;
+            resolution.found += 1;
             if !self.accepts(provider, consumer) {
-                entry.resolution.denied += 1;
+                resolution.denied += 1;
                 continue;
             }
             let needs_edge = !matches!(link.target.endpoint, Endpoint::Unix(_));
             let edge = needs_edge.then(|| self.edge_key(consumer, provider));
             let ends = (consumer.id().clone(), provider.id().clone());
-            entry.paths.insert(ends.clone(), edge.clone());
-            if let Some(edge) = edge {
-                let pair = declaration.edges.entry(edge).or_default().pairs.entry(ends).or_default();
+            if let Some(edge) = edge.clone() {
+                let pair = declaration.edges.entry(edge).or_default().pairs.entry(ends.clone()).or_default();
                 pair.aliases.insert(provider.workload.short_name().to_owned());
                 pair.aliases.extend(link.alias.clone());
                 pair.links.insert(key.clone());
             }
+            paths.push((ends, Path { link: Arc::clone(link), edge }));
         }
+        let entry = declaration.links.entry(key).or_insert_with(|| DeclaredLink {
+            link: Arc::clone(link),
+            consumers: BTreeSet::new(),
+            otherwise: Vec::new(),
+            provider: provider_name(selector, &found),
+            resolution,
+            paths: BTreeMap::new(),
+        });
+        if entry.link != *link {
+            entry.otherwise.push(consumer.container.name.clone());
+        }
+        entry.consumers.insert(consumer.id().clone());
+        entry.paths.extend(paths);
     }
 
     /// Whether the label of `provider` lets `consumer` in.
@@ -214,12 +234,14 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The topology is what the leading replica of the provider says: a container that comes later, or that
+    /// never ran, moves nobody to another network.
     fn edge_key(&self, consumer: &Participant, provider: &Participant) -> EdgeKey {
         let replicas = self.index.replicas(&provider.workload).iter();
-        let newest = replicas
+        let leading = replicas
             .filter(|replica| !replica.declared.ignore && !is_leaving(&replica.container))
-            .max_by_key(|replica| &replica.container.created);
-        let topology = newest.map_or(Topology::Pair, |replica| replica.declared.topology);
+            .min_by(|a, b| rank(&a.container).cmp(&rank(&b.container)));
+        let topology = leading.map_or(Topology::Pair, |replica| replica.declared.topology);
         match topology {
             Topology::Pair => {
                 EdgeKey::Pair { consumer: consumer.workload.clone(), provider: provider.workload.clone() }
@@ -296,10 +318,21 @@ impl<'a> Index<'a> {
     }
 }
 
+/// The order in which containers lead: those on their way out last, those that never ran before them, and the
+/// oldest first.
+fn rank(container: &Container) -> (bool, bool, &str, &ContainerId) {
+    (is_leaving(container), !has_run(container), &container.created, &container.id)
+}
+
+/// Whether the container was ever started.
+pub fn has_run(container: &Container) -> bool {
+    container.state != RunState::Created
+}
+
 /// Whether two looks at one container tell the same about what is declared: what changes most often,
 /// its attachments and whether it runs, declares nothing.
 pub fn declares_the_same(a: &Container, b: &Container) -> bool {
-    a.name == b.name && a.labels == b.labels && a.created == b.created && is_leaving(a) == is_leaving(b)
+    a.name == b.name && a.labels == b.labels && rank(a) == rank(b)
 }
 
 /// A container on its way out can neither be started nor connected any more.

@@ -1,6 +1,7 @@
 //! A link that is asked about, whether or not anybody declares it: what would be if its consumer did.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::container::ContainerId;
 use super::declaration::{DeclaredLink, Participant, declare};
@@ -41,21 +42,34 @@ pub fn replicas<'w>(world: &'w World, workload: &Workload) -> impl Iterator<Item
 
 /// The link from `consumer` to `target`; `None` where that would be a link to itself.
 pub fn inquire(world: &World, consumer: &Workload, target: &Target) -> Option<Inquiry> {
-    let mut declared = world.declaration().links.iter();
-    let known = declared.find(|(key, link)| key.consumer == *consumer && link.link.target == *target);
+    let declared = world.declaration().links.iter().filter(|(key, _)| key.consumer == *consumer);
+    let known = declared.filter_map(|(key, link)| Some((key, to_target(link, target)?))).next();
     if let Some((key, link)) = known {
-        return Some(Inquiry { declared: Some(key.clone()), link: link.clone() });
+        return Some(Inquiry { declared: Some(key.clone()), link });
     }
-    let link = suppose(world, consumer, &Link::to(target.clone()))?;
+    let link = suppose(world, consumer, Link::to(target.clone()))?;
     Some(Inquiry { declared: None, link })
 }
 
+/// The paths of `link` to `target`, which not every replica may declare; `None` where no replica does.
+fn to_target(link: &DeclaredLink, target: &Target) -> Option<DeclaredLink> {
+    let mut link = link.clone();
+    link.paths.retain(|_, path| path.link.target == *target);
+    match link.paths.values().next() {
+        Some(path) => link.link = Arc::clone(&path.link),
+        None if link.link.target == *target => {}
+        None => return None,
+    }
+    Some(link)
+}
+
 /// What `link` would be if `consumer` declared it, and nobody anything else.
-fn suppose(world: &World, consumer: &Workload, link: &Link) -> Option<DeclaredLink> {
+fn suppose(world: &World, consumer: &Workload, link: Link) -> Option<DeclaredLink> {
+    let link = Arc::new(link);
     let supposed: Vec<Participant> = world
         .participants()
         .map(|participant| {
-            let links = if participant.workload == *consumer { vec![link.clone()] } else { Vec::new() };
+            let links = if participant.workload == *consumer { vec![Arc::clone(&link)] } else { Vec::new() };
             let declared = Declared { links, errors: Vec::new(), ..participant.declared.clone() };
             Participant { declared, ..participant.clone() }
         })

@@ -21,6 +21,8 @@ pub use target::{MAX_SOCKET_PATH_BYTES, parse as parse_target};
 pub use text::{MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_SHOWN_CHARS, is_plain, message, shown, some_of};
 pub use value::{INTERVAL_RANGE, MAX_REGEX_BYTES, TIMEOUT_RANGE, duration as parse_duration, expectation};
 
+use std::sync::Arc;
+
 use super::container::Labels;
 use super::link::Link;
 use super::workload::{MAX_COMPOSE_NAME_BYTES, Selector, unbelieved};
@@ -46,7 +48,7 @@ pub const MAX_ACCEPTED: usize = 64;
 pub struct Declared {
     /// The links that could be read: those from the plain label in its order, then the named ones,
     /// sorted.
-    pub links: Vec<Link>,
+    pub links: Vec<Arc<Link>>,
     /// Who may link here: nobody if empty, as the controller does by default if `None`. What could
     /// not be read admits nobody.
     pub accept: Option<Vec<Accept>>,
@@ -138,7 +140,7 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     for option in options {
         drafts.add_option(option, &mut errors);
     }
-    declared.links = drafts.finish(&mut errors);
+    declared.links = drafts.finish(&mut errors).into_iter().map(Arc::new).collect();
     declared.errors = errors.finish(prefix);
     declared
 }

@@ -76,8 +76,8 @@ impl Route {
 }
 
 impl Request {
-    /// The handshake for `link` over a network that both are on, by the name that its label says; `None` while
-    /// the provider has no address there, and for a link to a socket.
+    /// The handshake for the path between the two over a network that both are on, as the consumer container's own
+    /// label says; `None` while the provider has no address there, and for a link to a socket.
     pub fn over(
         world: &World,
         network: &Network,
@@ -86,7 +86,8 @@ impl Request {
         declared: &DeclaredLink,
         timeout: Duration,
     ) -> Option<Self> {
-        let link = &declared.link;
+        let ends = (consumer.id.clone(), provider.id.clone());
+        let link = &declared.paths.get(&ends)?.link;
         let (transport, port) = match link.target.endpoint {
             Endpoint::Tcp(port) => (Transport::Tcp, port),
             Endpoint::Udp(port) => (Transport::Udp, port),
@@ -96,7 +97,7 @@ impl Request {
         let others = provider.attachments.values().filter_map(|attachment| attachment.address);
         let route = PortRoute {
             transport,
-            host: carrier::host(world, declared, provider),
+            host: carrier::host(world, declared, link, &ends, provider),
             address,
             others: others.filter(|other| *other != address).collect(),
             port,

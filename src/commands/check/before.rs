@@ -121,9 +121,11 @@ fn carried(
     consumer: &Container,
     provider: &Container,
 ) -> (Step, Option<Request>) {
-    let (ends, link) = ((consumer.id.clone(), provider.id.clone()), &inquiry.link.link);
+    let ends = (consumer.id.clone(), provider.id.clone());
+    let path = inquiry.link.paths.get(&ends);
+    let link = path.map_or(&inquiry.link.link, |path| &path.link);
     if let Endpoint::Unix(_) = link.target.endpoint {
-        return match carrier::socket(world, &inquiry.link, &ends) {
+        return match carrier::socket(world, link, &ends) {
             Some(Ok(path)) => {
                 let words = format!("no network is needed: {} has the socket at {path}", consumer.name);
                 let request = Request::through(path, consumer, provider, link, args.timeout);
@@ -133,8 +135,8 @@ fn carried(
             None => (Step::new("network", Outcome::Unknown, "it went just now"), None),
         };
     }
-    let edge = inquiry.link.paths.get(&ends);
-    let own = edge.and_then(Option::as_ref).and_then(|edge| carrier::network(world, edge, &ends));
+    let edge = path.and_then(|path| path.edge.as_ref());
+    let own = edge.and_then(|edge| carrier::network(world, edge, &ends));
     // On the engine's own bridge names are not known.
     let common = || {
         let mut networks = world.networks().filter(|network| network.name != DEFAULT_BRIDGE);

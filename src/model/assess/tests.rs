@@ -162,6 +162,46 @@ fn one_bad_path_is_enough_and_one_that_waits_hides_no_other() {
     assert_eq!(tell(2, Verdict::Fail(FailReason::Refused)), State::Unreachable);
 }
 
+/// Shop/web links `db:1`, and a second replica of it declares the same link as `second` says.
+fn two_replicas(second: &[(&str, &str)], started: bool) -> (Lab, Told) {
+    let mut lab = Lab::default();
+    let db = lab.run("db", &[]);
+    let web = lab.run_service("shop/web", 1, &[("tieline.link.db", "db:1")]);
+    let other = lab.run_service("shop/web", 2, second);
+    if !started {
+        lab.change(&other, |container| container.state = RunState::Created);
+    }
+    lab.carry_out(false);
+    let mut proof = Proof::default();
+    proof.take(Verdict::Pass { listening: Some(true), detour: false }, "");
+    (lab, Told { proofs: HashMap::from([((web, db), proof)]), trouble: None })
+}
+
+#[test]
+fn a_replica_that_declares_a_link_otherwise_is_told_and_spoils_no_other_path() {
+    let host = ("tieline.link.db", "host:9");
+    let none = [("tieline.link.db", "db:2"), ("tieline.link.db.handshake", "none")];
+    let table: [(_, &[(&str, &str)], _, _); 4] = [
+        ("never started, to where nothing can be wired", &[host], false, State::Ready),
+        ("never started, to another port", &[("tieline.link.db", "db:2")], false, State::Ready),
+        ("never to be proven", &none, true, State::Ready),
+        ("to another port, not proven yet", &[("tieline.link.db", "db:2")], true, State::Verifying),
+    ];
+    for (what, second, started, state) in table {
+        let (mut lab, told) = two_replicas(second, started);
+        let id = lab.run("host", &[]);
+        lab.change(&id, |container| container.mode = NetworkMode::Host);
+        let link = lab.world.declaration().links.values().next().unwrap();
+        let assessment = assess(&lab.world, link, &told);
+        assert_eq!(assessment.state, state, "{what}: {assessment:?}");
+        assert!(
+            assessment.message.contains("shop-web-2 declares this link otherwise"),
+            "{what}: {assessment:?}"
+        );
+        assert_eq!(link.link.target.to_string(), "db:1", "{what}");
+    }
+}
+
 #[test]
 fn a_provider_that_no_program_can_look_up_has_a_name_all_the_same() {
     let long = "a".repeat(300);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::container::{ContainerId, Network, NetworkMode};
+use super::super::container::{ContainerId, Network, NetworkMode, RunState};
 use super::engine::{Body, Engine, Refusal};
 use super::history::{Accept, PROJECT, Spec, Target};
 
@@ -101,13 +101,13 @@ impl Reader<'_> {
 
     fn edge(&self, consumer: &ContainerId, provider: &ContainerId) -> EdgeName {
         let workload = self.workload(provider);
-        let newest = self
+        let leading = self
             .specs
             .keys()
             .filter(|id| self.workload(id) == workload && !self.specs[*id].ignore)
             .filter(|id| !self.body(id).is_leaving())
-            .max_by_key(|id| self.body(id).created);
-        let shared = newest.is_some_and(|id| self.specs[id].shared);
+            .min_by_key(|id| (self.body(id).state == RunState::Created, self.body(id).created));
+        let shared = leading.is_some_and(|id| self.specs[id].shared);
         (if shared { "*".to_owned() } else { self.workload(consumer) }, workload)
     }
 }

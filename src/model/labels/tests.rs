@@ -245,7 +245,7 @@ fn every_error_has_words() {
 fn link(text: &str) -> Link {
     let declared = read(DEFAULT_PREFIX, &labels(&[("link", text)]));
     assert_eq!(declared.errors, []);
-    declared.links[0].clone()
+    Link::clone(&declared.links[0])
 }
 
 #[test]

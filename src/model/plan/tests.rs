@@ -99,6 +99,22 @@ fn a_provider_in_topology_shared() {
 }
 
 #[test]
+fn the_topology_is_that_of_the_oldest_replica_that_ever_ran() {
+    let mut lab = Lab::default();
+    lab.run("web", &[("tieline.link", "shop/db:1")]);
+    let shared = [("tieline.topology", "shared")];
+    let first = lab.run_service("shop/db", 1, &shared);
+    lab.change(&first, |container| container.state = RunState::Created);
+    let topology = |lab: &Lab| lab.world.declaration().edges.keys().next().unwrap().to_string();
+    assert_eq!(topology(&lab), "* -> shop/db", "the only one");
+    let second = lab.run_service("shop/db", 2, &[]);
+    lab.run_service("shop/db", 3, &shared);
+    assert_eq!(topology(&lab), "web -> shop/db", "the first one never ran, the third one is newer");
+    lab.remove(&second);
+    assert_eq!(topology(&lab), "* -> shop/db");
+}
+
+#[test]
 fn consent_decides_who_is_wired() {
     let deny = Policy {
         owner: Owner::new("tieline"),
