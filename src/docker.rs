@@ -303,10 +303,16 @@ impl Docker {
         }
     }
 
-    /// Whether the engine's address is a socket file that was mounted by itself, and so stays dead
-    /// once the engine has made a new one.
+    /// Whether the engine's address is a mount of a socket file. It does not become the file of an engine
+    /// that starts later.
     fn is_mounted_file(&self) -> bool {
         self.socket().is_some_and(socket::is_mount)
+    }
+
+    /// Whether the engine's address is a mount of a socket file that has been removed. Once it refuses
+    /// connections, it does so for ever.
+    fn is_removed_file(&self) -> bool {
+        self.socket().is_some_and(socket::is_removed)
     }
 
     fn socket(&self) -> Option<&Path> {

@@ -6,12 +6,18 @@ use std::path::{Path, PathBuf};
 /// Where Linux shows what is mounted where (proc(5)).
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Whether the file itself is a mount, and not a folder that it is in. An engine that restarts makes
-/// a new file, and such a mount stays the old one for as long as we run.
+/// Whether the file itself is a mount, and not a folder that it is in. An engine that restarts makes a
+/// new file. Such a mount remains one of the old file until the container is started again.
 pub(super) fn is_mount(path: &Path) -> bool {
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     let file: PathBuf = folder.into_iter().chain(path.file_name().map(PathBuf::from)).collect();
     is_mount_point(&file, &std::fs::read_to_string(MOUNTS).unwrap_or_default())
+}
+
+/// Whether the file has been removed, and is there only because it is a mount. An engine removes its socket
+/// file when it ends and when it starts. Nothing can listen at a removed file again.
+pub(super) fn is_removed(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.nlink() == 0)
 }
 
 /// Why we may not use the socket, and what helps.
@@ -69,6 +75,19 @@ mod tests {
         assert!(told("/proc").contains("a directory"));
         assert!(told("/proc/self/status").contains("is a file, and no socket"));
         assert_eq!(told("/nonexistent"), "");
+    }
+
+    #[test]
+    fn a_removed_file_is_told_from_one_that_has_a_name_and_from_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        assert!(!is_removed(&path));
+        let file = std::fs::File::create(&path).unwrap();
+        assert!(!is_removed(&path));
+        std::fs::remove_file(&path).unwrap();
+        // A path that still leads to the file, as a mount of it does.
+        let mount = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        assert!(is_removed(Path::new(&mount)));
     }
 
     #[test]

@@ -43,8 +43,10 @@ const QUIET_BLIND: Duration = Duration::from_secs(60);
 const HEAD_START: Duration = Duration::from_millis(30);
 /// A session that ended earlier ended young.
 const YOUNG: Duration = Duration::from_secs(1);
-/// After so long without an engine at a socket file that was mounted by itself, the watch ends.
-const MAX_OUTAGE: Duration = Duration::from_secs(180);
+/// Longest time without an engine at a mounted socket file that does not tell whether it was removed. The
+/// watch then ends, so that a restart policy mounts the file that is there now. While the engine is away,
+/// nothing is lost by that: it starts the container when it returns.
+const MAX_OUTAGE: Duration = Duration::from_secs(60);
 
 /// What the watch tells.
 #[derive(Debug)]
@@ -118,8 +120,9 @@ impl Loss {
 /// every `resync`.
 ///
 /// # Errors
-/// If the engine has been away for minutes at a socket file that was mounted by itself: only a
-/// restart of this process's container can find the new one.
+/// If the engine's address is a mounted socket file that no engine listens at any more: at once where the
+/// file has been removed, else after a minute. Only a restart of this process's container mounts the new
+/// file.
 pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Signal>) -> Result<(), Error> {
     let mut watch =
         Watch { docker, resync, signals, clock: Clock::default(), listed: None, head_start: Duration::ZERO };
@@ -134,7 +137,7 @@ pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Sign
             away = None;
         }
         let outage = away.get_or_insert_with(tokio::time::Instant::now).elapsed();
-        if outage > MAX_OUTAGE && watch.docker.is_mounted_file() {
+        if is_dead(&watch.docker, outage).await {
             return Err(stays_dead(&watch.docker, &error));
         }
         if watch.signals.send(Signal::Lost { reason, error }).await.is_err() {
@@ -144,12 +147,20 @@ pub async fn follow(docker: Docker, resync: Duration, signals: mpsc::Sender<Sign
     }
 }
 
+/// Whether the engine's address is a mounted socket file that will not work again, or did not for long.
+async fn is_dead(docker: &Docker, outage: Duration) -> bool {
+    if docker.is_removed_file() {
+        return !docker.is_listening().await;
+    }
+    outage > MAX_OUTAGE && docker.is_mounted_file()
+}
+
 fn stays_dead(docker: &Docker, error: &str) -> Error {
     Error::Unavailable(format!(
-        "no engine at {} for {} s ({error}): the socket file is a mount, and does not become the one of an engine \
-         that started since; mount the folder that it is in",
-        docker.host(),
-        MAX_OUTAGE.as_secs()
+        "no engine listens at {} ({error}): this socket file is a mount of the file that an earlier engine made, \
+         and an engine that starts makes a new file; restart this container to mount it, which a restart \
+         policy (--restart unless-stopped) does",
+        docker.host()
     ))
 }
 
@@ -332,11 +343,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_socket_file_that_was_mounted_by_itself_is_given_up() {
-        // A mount that is no socket, as is one of which the engine made a new one.
+    async fn a_mounted_socket_file_is_given_up_after_a_while() {
+        // A mount at which nothing listens, and that has not been removed.
         let start = tokio::time::Instant::now();
         let error = follow_nobody("unix:///proc").await.unwrap().unwrap_err().to_string();
-        assert!(error.contains("mount the folder"), "{error}");
+        assert!(error.contains("restart policy"), "{error}");
         assert!((MAX_OUTAGE..MAX_OUTAGE * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_removed_socket_file_is_given_up_when_it_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let file = rustix::fs::open(&path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let host = format!("unix:///proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        let docker = Docker::new(&host, Arc::new(|_| ()));
+        assert!(!is_dead(&docker, Duration::from_secs(3600)).await, "it listens");
+        drop(listener);
+        let start = tokio::time::Instant::now();
+        let error = follow_nobody(&host).await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("restart policy"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
 }

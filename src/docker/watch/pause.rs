@@ -43,13 +43,13 @@ impl Budget {
     }
 }
 
-/// Waits for `pause` or, where the engine is away, until it takes connections again.
+/// Waits for `pause` or, where the engine is away, until it takes connections again or cannot any more.
 pub(super) async fn wait(docker: &Docker, pause: Duration) {
     if docker.is_listening().await {
         return sleep(pause).await;
     }
     let end = Instant::now() + MAX_ABSENCE;
-    while Instant::now() < end && !docker.is_listening().await {
+    while Instant::now() < end && !docker.is_removed_file() && !docker.is_listening().await {
         sleep(KNOCK).await;
     }
 }
