@@ -122,14 +122,14 @@ engine() {
 	done
 }
 
-# compose ARGUMENT…: whichever Compose is there. An engine at another socket has another folder to mount,
-# and perhaps another group.
+# compose ARGUMENT…: whichever Compose is there. An engine at another socket has another file to mount, and
+# perhaps another group.
 compose() {
 	case ${DOCKER_HOST:-} in
-	unix://*/docker.sock) export DOCKER_RUN_DIR=${DOCKER_RUN_DIR:-$(dirname "${DOCKER_HOST#unix://}")} ;;
+	unix://*) export DOCKER_SOCK=${DOCKER_SOCK:-${DOCKER_HOST#unix://}} ;;
 	esac
 	# Where the engine is elsewhere, the controller says which group it needs.
-	export DOCKER_GID=${DOCKER_GID:-$(stat -Lc %g "${DOCKER_RUN_DIR:-/var/run}/docker.sock" 2>/dev/null || echo 0)}
+	export DOCKER_GID=${DOCKER_GID:-$(stat -Lc %g "${DOCKER_SOCK:-/var/run/docker.sock}" 2>/dev/null || echo 0)}
 	if docker compose version >/dev/null 2>&1; then
 		docker compose "$@"
 	else

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::engine::stage::{IMAGE, PATIENCE, ok};
 
-/// What runs as the first process of the namespaces: it waits for those that nobody else waits for.
-const INIT: &str =
-    "ip link set lo up && mount -t tmpfs none /run && echo ready && while :; do sleep 1000 & wait; done";
+/// What runs as the first process of the namespaces: it waits for those that nobody else waits for. Mounts are
+/// shared, as on a host with systemd.
+const INIT: &str = "ip link set lo up && mount --make-rshared / && mount -t tmpfs none /run && echo ready && \
+    while :; do sleep 1000 & wait; done";
 
 /// What [`Engine::bound`] takes for a machine at rest.
 const AT_REST: Duration = Duration::from_millis(150);
@@ -22,6 +23,7 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 pub struct Engine {
     dir: tempfile::TempDir,
     cgroup: String,
+    flags: Vec<String>,
     /// Its end is the end of the namespaces.
     keeper: Child,
     /// The first process of the namespaces, by its number outside of them.
@@ -32,6 +34,11 @@ pub struct Engine {
 impl Engine {
     /// An engine that answers, and has the image of the scenarios.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with these flags.
+    pub fn with(flags: &[&str]) -> Self {
         let driver = ok(Command::new("docker").args(["info", "--format", "{{.Driver}}"]));
         let dir = tempfile::Builder::new().prefix("tieline-engine-").tempdir().unwrap();
         fs::write(dir.path().join("daemon.json"), format!(r#"{{"storage-driver":"{}"}}"#, driver.trim()))
@@ -40,12 +47,18 @@ impl Engine {
         let keeper = keeper(dir.path());
         let init = first_child(&keeper, dir.path());
         let cgroup = format!("tieline-test-{}-{n}", std::process::id());
-        let engine = Self { dir, cgroup, keeper, init, daemon: Mutex::default() };
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let engine = Self { dir, cgroup, flags, keeper, init, daemon: Mutex::default() };
         engine.launch();
         engine.await_answer();
-        let load = format!("docker save {IMAGE} | docker -H {} load", engine.host());
-        ok(Command::new("sh").args(["-c", &load]));
+        engine.load(IMAGE);
         engine
+    }
+
+    /// Copies an image of the usual engine.
+    pub fn load(&self, image: &str) {
+        let load = format!("docker save {image} | docker -H {} load", self.host());
+        ok(Command::new("sh").args(["-c", &load]));
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -70,14 +83,16 @@ impl Engine {
                 "native.cgroupdriver=cgroupfs",
                 "--host",
                 &self.host(),
+                // Inside, where every engine has it.
+                "--host",
+                "unix:///run/docker.sock",
             ])
+            .args(&self.flags)
             .args(["--cgroup-parent", &format!("/{}", self.cgroup)])
             .arg("--config-file")
             .arg(path("daemon.json"))
             .arg("--data-root")
             .arg(path("data"))
-            .arg("--exec-root")
-            .arg(path("exec"))
             .arg("--pidfile")
             .arg(path("pid"))
             .stdin(Stdio::null())
@@ -127,8 +142,19 @@ impl Engine {
         text.lines().filter(told).collect::<Vec<_>>().join("\n")
     }
 
+    /// What is mounted in the engine's namespace: mount points.
+    pub fn mounts(&self) -> Vec<String> {
+        let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.init)).unwrap();
+        table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()
+    }
+
+    /// The group of the engine's socket.
+    pub fn group(&self) -> u32 {
+        std::os::unix::fs::MetadataExt::gid(&fs::metadata(self.socket()).unwrap())
+    }
+
     /// A command in the engine's namespaces.
-    fn inside(&self) -> Command {
+    pub fn inside(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.to_string(), "--net", "--mount", "--pid"]);
         command

@@ -1,5 +1,6 @@
 //! Scenarios on engines of their own, which may be stopped, killed and kept from answering.
 
+mod deployment;
 mod engine;
 mod outage;
 mod stream;

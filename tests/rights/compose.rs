@@ -7,7 +7,11 @@ fn config(files: &[&str], variables: &[(&str, &str)]) -> Output {
     for file in files {
         command.arg("-f").arg(format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR")));
     }
-    command.env_remove("DOCKER_GID").env_remove("PROXY_IMAGE").envs(variables.iter().copied());
+    command
+        .env_remove("DOCKER_GID")
+        .env_remove("DOCKER_SOCK")
+        .env_remove("PROXY_IMAGE")
+        .envs(variables.iter().copied());
     command
         .args(["-p", "tieline", "config"])
         .output()
@@ -22,11 +26,21 @@ fn service(config: &Output, name: &str) -> String {
     lines.take_while(|line| line.starts_with("   ")).collect::<Vec<_>>().join("\n")
 }
 
+/// What a service mounts of the host.
+fn mounted(service: &str) -> Vec<&str> {
+    let lines = service.lines().map(|line| line.trim().trim_start_matches("- "));
+    // Volumes have a source too, which is no path.
+    lines.filter_map(|line| line.strip_prefix("source: ")).filter(|source| source.starts_with('/')).collect()
+}
+
 #[test]
 fn the_controller_is_an_ordinary_user_with_the_socket_s_group() {
     let read = config(&["compose.yml"], &[("DOCKER_GID", "4711")]);
     let controller = service(&read, "tieline");
     assert!(controller.contains("user: 65532:65532") && controller.contains("4711"), "{controller}");
+    assert_eq!(mounted(&controller), ["/var/run/docker.sock"], "{controller}");
+    let elsewhere = config(&["compose.yml"], &[("DOCKER_GID", "4711"), ("DOCKER_SOCK", "/an/engine.sock")]);
+    assert_eq!(mounted(&service(&elsewhere, "tieline")), ["/an/engine.sock"]);
     let refused = config(&["compose.yml"], &[]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("stat -Lc %g /var/run/docker.sock"), "{told}");
@@ -56,10 +70,34 @@ fn behind_the_proxy_the_controller_has_no_way_to_the_engine_s_own_socket() {
     let variables = [("DOCKER_GID", "4711"), ("PROXY_IMAGE", "socket-proxy")];
     let read = config(&["compose.yml", "compose.proxy.yml"], &variables);
     let (controller, proxy) = (service(&read, "tieline"), service(&read, "proxy"));
-    assert!(controller.contains("filtered") && !controller.contains("engine"), "{controller}");
-    assert!(proxy.contains("engine") && proxy.contains("network_mode: none"), "{proxy}");
+    // A mount of the engine's socket would be another one at the same place.
+    assert!(!controller.contains("type: bind"), "{controller}");
+    assert_eq!(controller.matches("/var/run/docker.sock").count(), 2, "{controller}");
+    assert!(controller.contains("TIELINE_HOST: unix:///var/run/docker.sock/filtered.sock"), "{controller}");
+    assert_eq!(mounted(&proxy), ["/var/run/docker.sock"], "{proxy}");
+    assert!(proxy.contains("network_mode: none"), "{proxy}");
     for line in tieline::docker::operation::allowlist().lines() {
         let (variable, pattern) = line.split_once('=').unwrap();
         assert!(proxy.contains(&format!("{variable}: ")) && proxy.contains(pattern), "{variable} in {proxy}");
+    }
+}
+
+#[test]
+fn no_volume_is_a_folder_of_the_host() {
+    let variables = [("DOCKER_GID", "4711"), ("PROXY_IMAGE", "socket-proxy")];
+    for files in [
+        &["compose.yml"][..],
+        &["compose.yml", "compose.namespace.yml"],
+        &["compose.yml", "compose.proxy.yml"],
+        &["demo/compose.yml"],
+    ] {
+        let read = config(files, &variables);
+        let text = String::from_utf8_lossy(&read.stdout).into_owned();
+        assert!(read.status.success(), "{files:?}: {}", String::from_utf8_lossy(&read.stderr));
+        // The engine unmounts a volume from the host when the last container that uses it stops.
+        assert!(!text.contains("device: /"), "{files:?}: {text}");
+        // Compose 2 warns of an attribute that it ignores.
+        let own = std::fs::read_to_string(format!("{}/deploy/{}", env!("CARGO_MANIFEST_DIR"), files[0]));
+        assert!(!own.unwrap().contains("\nversion:"), "{files:?}");
     }
 }
