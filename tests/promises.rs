@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Where the tests of promises are: rooms, or single files of one.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "private",
     "engine/ourselves",
     "engine/killed",
     "engine/people",
     "engine/modes",
     "engine/churn",
+    "engine/freeze",
     "engine/refusals",
     "engine/subnets",
     "rights",

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::task::coop::consume_budget;
 
 use super::Error;
 
@@ -69,6 +70,8 @@ impl Process {
     /// future is dropped.
     pub async fn output(&mut self) -> Option<Result<Output, Error>> {
         loop {
+            // A process that always has something to say must not keep whoever listens from anything else.
+            consume_budget().await;
             let piece = match self.output.next().await? {
                 Ok(Output::Stderr(bytes)) => Output::Stderr(cap(bytes, &mut self.stderr_left)),
                 Ok(Output::Stdout(bytes)) => Output::Stdout(cap(bytes, &mut self.stdout_left)),

@@ -4,6 +4,7 @@
 //! Every side bounds itself and ends when its stdin does, so a handshake that is abandoned at any point
 //! leaves nothing behind.
 
+mod answer;
 mod ask;
 mod exchange;
 mod knock;

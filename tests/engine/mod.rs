@@ -6,6 +6,7 @@ mod commands;
 mod compose;
 mod consent;
 mod foreign;
+mod freeze;
 mod handshakes;
 mod helpers;
 mod killed;

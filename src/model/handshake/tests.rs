@@ -139,7 +139,7 @@ proptest! {
 
         let (request, reply) = (Token::new(random.0), Token::new(random.1));
         let arrived =
-            Arrived { request: request.is_in(listener.stdout()), reply: reply.is_in(client.stdout()) };
+            Arrived { request: request.search().found_in(listener.stdout()), reply: reply.search().found_in(client.stdout()) };
         prop_assert_eq!(arrived, Arrived::default(), "noise holds no token");
         let verdict = reading::exchange(arrived, Transport::Tcp, Some(flavour), &client, exit, &listener);
         prop_assert!(!matches!(verdict, Verdict::Pass { .. }), "{:?}", verdict);
@@ -163,9 +163,9 @@ proptest! {
         let token = Token::new(random);
         let mut bytes = said.clone();
         bytes.splice(at.index(said.len() + 1)..at.index(said.len() + 1), token.line().into_bytes());
-        prop_assert!(token.is_in(&bytes));
+        prop_assert!(token.search().found_in(&bytes));
         let client = heard(&bytes, &complained, 7);
-        let arrived = Arrived { request: false, reply: token.is_in(client.stdout()) };
+        let arrived = Arrived { request: false, reply: token.search().found_in(client.stdout()) };
         let verdict = reading::exchange(arrived, Transport::Tcp, Some(flavour), &client, None, &Transcript::default());
         prop_assert_eq!(verdict, Verdict::Fail(FailReason::RequestLost));
     }

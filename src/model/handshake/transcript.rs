@@ -48,6 +48,9 @@ pub struct Transcript {
 
 const MARK: &str = "tieline: ";
 
+/// Lines of a script's own that are kept: each question goes through all of them. A script says fewer than ten.
+const MAX_MARKS: usize = 64;
+
 impl Transcript {
     /// More of stdout.
     pub fn hear_stdout(&mut self, bytes: &[u8]) {
@@ -62,7 +65,8 @@ impl Transcript {
         }
         while let Some(length) = self.stderr[self.searched..].iter().position(|byte| *byte == b'\n') {
             let line = String::from_utf8_lossy(&self.stderr[self.searched..self.searched + length]);
-            self.marks.extend(line.strip_prefix(MARK).map(|mark| mark.trim().to_owned()));
+            let mark = line.strip_prefix(MARK).filter(|_| self.marks.len() < MAX_MARKS);
+            self.marks.extend(mark.map(|mark| mark.trim().to_owned()));
             self.searched += length + 1;
         }
     }
@@ -214,6 +218,12 @@ mod tests {
         assert_eq!(transcript.end(), None);
         assert!(!transcript.up());
         assert!(heard("\ntieline: up\n").up());
+    }
+
+    #[test]
+    fn marks_without_end_are_not_kept() {
+        let transcript = heard(&"tieline: peer 1\n".repeat(10 * MAX_MARKS));
+        assert_eq!(transcript.marks.len(), MAX_MARKS);
     }
 
     #[test]

@@ -279,14 +279,47 @@ fn link_holds_what_was_declared() {
 
 #[test]
 fn an_expectation_is_as_large_as_people_write_them() {
-    for good in
-        [r"\w{10}", r"^HTTP/1\.[01] 200 ", r"(?i)^\+pong\b.{0,200}$", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"]
-    {
+    for good in [
+        r"\w{100}",
+        r"^HTTP/1\.[01] 200 ",
+        r"(?i)^\+pong\b.{0,200}$",
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d",
+        r"(?-u:\xff)(?P<user>.)(?i-u)\(?u",
+        "grüß",
+    ] {
         assert!(expectation(good).is_ok(), "{good}");
     }
-    for huge in [r"\w{100}", r"((a{0,60}){0,60}){0,60}", r"(\w\s){1,40}"] {
+    let long = "a?".repeat(600);
+    for huge in
+        [r".{0,1000}", r"((a{0,60}){0,60}){0,60}", r"[01]{7000}", &long, r"(?u)\w", r"a(?iu:\pL)", r"\pL"]
+    {
         assert_eq!(expectation(huge).unwrap_err().problem, Problem::InvalidRegex, "{huge}");
     }
+}
+
+#[test]
+fn a_reply_is_matched_byte_by_byte() {
+    for (pattern, reply) in
+        [(r"^.\xff.$", &b"\x00\xff\xfe"[..]), ("grüß", "grüß".as_bytes()), (r"^\W\W$", "ü".as_bytes())]
+    {
+        assert!(expectation(pattern).unwrap().is_match(reply), "{pattern}");
+    }
+}
+
+#[test]
+fn sixty_four_expectations_are_compiled_while_nobody_waits_for_long() {
+    let dear = [
+        format!("(?i){}", r"[^\w]".repeat(200)),
+        format!("(?:{}){{0,1000}}", "a?".repeat(500)),
+        r"(?:a{0}){99999}".repeat(60),
+        format!("(?iu){}", r"\pL".repeat(300)),
+    ];
+    let start = std::time::Instant::now();
+    for pattern in dear.iter().cycle().take(64) {
+        let _ = expectation(pattern);
+    }
+    // A tenth of that in a program that is optimized.
+    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -14,9 +14,14 @@ pub const INTERVAL_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 /// How long one handshake may take.
 pub const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// Memory that one compiled regular expression may take: enough for a dozen of `\w`, and compiled in
-/// milliseconds. A container may have 64 of them, and the controller waits meanwhile.
-pub const MAX_REGEX_BYTES: usize = 512 * 1024;
+/// Length of a regular expression. A longer one could take tens of milliseconds to compile, a container may have
+/// 64 of them, and the controller waits meanwhile.
+pub const MAX_EXPECT_BYTES: usize = 1024;
+/// Memory that one compiled regular expression may take: enough for `.{0,200}`. Time to match a reply grows with
+/// it, up to some 50 ms for the 4 KiB that are read of one.
+pub const MAX_REGEX_BYTES: usize = 32 * 1024;
+/// Memory for what is remembered while a reply is matched. Without it, matches take longer.
+const REGEX_CACHE_BYTES: usize = 256 * 1024;
 /// Longest text of a duration that is handed to the parser, which panics on some sums beyond
 /// `u64::MAX` seconds; those need more than this.
 const MAX_DURATION_BYTES: usize = 20;
@@ -112,20 +117,41 @@ fn bad_escape(what: &str) -> Fault {
     Fault::new(Problem::InvalidEscape, format!("{what} (known escapes are \\r, \\n, \\t, \\\\ and \\xNN)"))
 }
 
-/// Compiles what a reply must match. Every user of a link's `expect` compiles it here, so that what
-/// was accepted in a label is what is run.
+/// Compiles what a reply must match, byte by byte: `.` is any byte but a line's end, and `\w` and `(?i)` know
+/// ASCII alone. Tables of Unicode would take half a second to compile. Every user of a link's `expect` compiles it
+/// here, so that what was accepted in a label is what is run.
 pub fn expectation(text: &str) -> Result<Regex, Fault> {
     if text.is_empty() {
         let fix = "write what the reply must match, e.g. \"^OK\", or remove this label";
         return Err(Fault::new(Problem::Empty, fix));
     }
-    RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {
-        let fix = match error {
+    let wrong = |fix: String| Fault::new(Problem::InvalidRegex, fix);
+    if text.len() > MAX_EXPECT_BYTES {
+        return Err(wrong(format!("write one of at most {MAX_EXPECT_BYTES} bytes")));
+    }
+    if wants_unicode(text) {
+        return Err(wrong("leave out the flag u: replies are matched byte by byte".to_owned()));
+    }
+    let mut builder = RegexBuilder::new(text);
+    builder.unicode(false).size_limit(MAX_REGEX_BYTES).dfa_size_limit(REGEX_CACHE_BYTES);
+    builder.build().map_err(|error| {
+        wrong(match error {
             regex::Error::CompiledTooBig(_) => "write a smaller one, with less repetition".to_owned(),
             other => format!("correct this: {}", example(&cause(&other.to_string()))),
-        };
-        Fault::new(Problem::InvalidRegex, fix)
+        })
     })
+}
+
+/// Whether a regular expression turns Unicode on, as `(?u)` and `(?iu:…)` do.
+fn wants_unicode(text: &str) -> bool {
+    let mut plain = text.to_owned();
+    // What is escaped begins no group.
+    while let Some(at) = plain.find('\\') {
+        let escaped = plain[at + 1..].chars().next().map_or(0, char::len_utf8);
+        plain.replace_range(at..=at + escaped, " ");
+    }
+    let flags = |group: &str| group.chars().take_while(char::is_ascii_alphabetic).any(|flag| flag == 'u');
+    plain.split("(?").skip(1).any(flags)
 }
 
 /// The last line of the regex crate's drawing, which says what is wrong.

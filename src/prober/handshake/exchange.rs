@@ -141,10 +141,11 @@ impl<'a> Pair<'a> {
 
     /// Listens to both until both tokens arrived or nothing more is to come.
     async fn listen(&mut self, request: &Token, reply: &Token) -> Result<Arrived, Trouble> {
+        let (mut request, mut reply) = (request.search(), reply.search());
         loop {
             let arrived = Arrived {
-                request: request.is_in(self.listener.heard().stdout()),
-                reply: reply.is_in(self.client.heard().stdout()),
+                request: request.found_in(self.listener.heard().stdout()),
+                reply: reply.found_in(self.client.heard().stdout()),
             };
             let never_came = self.client.ended() && !self.client.heard().was_connected();
             if arrived.both() || never_came || (self.client.ended() && self.listener.ended()) {
