@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+mod call;
+mod facts;
+mod patience;
 #[path = "engine/stage.rs"]
 mod stage;
 mod turns;

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod call;
 mod engine;
+mod facts;
 mod fake;
 mod fuzz;
 mod handshake;
@@ -11,6 +13,7 @@ mod http;
 mod layers;
 mod limits;
 mod names;
+mod patience;
 mod podman;
 mod private;
 mod promises;

@@ -12,9 +12,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
+mod facts;
 #[path = "handshake/lab.rs"]
 #[allow(dead_code)]
 mod lab;
+mod patience;
 #[path = "truth/peer.rs"]
 mod peer;
 #[path = "truth/situations.rs"]

@@ -1,31 +1,24 @@
-//! Containers join and leave networks one after the other, whichever scenario's they are.
-//!
-//! An engine before 23.0 hangs for ever where two of one network do so in the same instant:
-//! `getSvcRecords` locks the network and then the controller, `processEndpointCreate` and
-//! `processEndpointDelete` the controller and then the network (moby/moby#42545 and #42569, which are not
-//! in the engine of Debian 12). Every call about networks waits from then on, and every scenario with it.
+//! What scenarios on one engine share, also where each is a process of its own: turns, and numbers.
 
 use std::ffi::OsStr;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::{Mutex, Once, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-static TURN: Mutex<()> = Mutex::new(());
+use rustix::fs::{FlockOperation, flock};
 
-/// For how long the engine may not tell which networks there are, in seconds.
-const HANGS: &str = "60";
+use crate::facts::{self, Fact};
 
 /// How often the engine is asked to pause what its runtime could not freeze: on a busy machine it gives up soon
 /// where processes come and go, and lets them go on.
 const FREEZES: usize = 5;
 
-/// Runs a command, and where it starts or ends containers, waits until no other one does.
+/// Runs a command, and where it starts or ends containers on an engine that hangs when two do so at once
+/// (`getSvcRecords` locks the network and then the controller, `processEndpointCreate` and
+/// `processEndpointDelete` the controller and then the network), waits until no other scenario does.
 pub fn output(command: &mut Command) -> io::Result<Output> {
-    static WATCH: Once = Once::new();
-    WATCH.call_once(|| drop(thread::spawn(watch)));
-    let _turn = moves(command).then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    let _turn = (moves(command) && facts::holds(Fact::MovesHang)).then(|| alone("turn"));
     for _ in 0..FREEZES {
         let output = command.output()?;
         if !String::from_utf8_lossy(&output.stderr).contains("unable to freeze") {
@@ -43,34 +36,49 @@ fn moves(command: &Command) -> bool {
     }
 }
 
-/// Removes containers one by one, as `docker rm` of them all would not. Says whether each of them was removed.
+/// Removes containers, one by one where the engine needs that. Says whether each of them was removed.
 #[must_use]
 pub fn remove<'a>(docker: impl Fn() -> Command, containers: impl IntoIterator<Item = &'a str>) -> bool {
-    let mut all = true;
-    for container in containers {
-        all &= output(docker().args(["rm", "-fv", container])).is_ok_and(|output| output.status.success());
-    }
-    all
+    let remove = |containers: &[&str]| {
+        let removed = output(docker().args(["rm", "-fv"]).args(containers));
+        removed.is_ok_and(|output| output.status.success())
+    };
+    let containers: Vec<&str> = containers.into_iter().collect();
+    let at_once = if facts::holds(Fact::MovesHang) { 1 } else { containers.len().max(1) };
+    containers.chunks(at_once).filter(|some| !remove(some)).count() == 0
 }
 
-/// How the tests end where the engine hung: `EX_TEMPFAIL` of sysexits.h. `tests/run` begins again with an engine
-/// anew, and those that have not passed.
-const HUNG: i32 = 75;
+/// The folder for what is shared: `tests/lab/engine` has one for each engine.
+fn shared() -> PathBuf {
+    let folder = std::env::var_os("LAB_SHARED").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("tieline-tests"));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
 
-/// Ends the tests where the engine hangs all the same: each of those to come would wait for nothing.
-fn watch() {
-    let hangs = || {
-        let status = Command::new("timeout").args([HANGS, "docker", "network", "ls", "-q"]).output();
-        status.is_ok_and(|output| output.status.code() == Some(124))
-    };
-    while !hangs() {
-        thread::sleep(Duration::from_secs(5));
-    }
-    // Not by a macro, whose words would be kept for the end of the test that began this.
-    let _ = writeln!(
-        io::stderr(),
-        "the engine has not said which networks there are for {HANGS} s: it hangs, and has to be restarted \
-         (see tests/turns.rs)"
-    );
-    std::process::exit(HUNG);
+fn lock_file(name: &str) -> File {
+    let path = shared().join(name);
+    let opened = File::options().create(true).append(true).open(&path);
+    opened.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Keeps others out of what bears this name for as long as the file is open.
+pub fn alone(name: &str) -> File {
+    let file = lock_file(name);
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
+}
+
+/// A number that nobody else has for as long as the file is open. The first that is tried is another in each
+/// process, so that what a killed one left is nobody's soon.
+#[allow(dead_code)]
+pub fn number() -> (u8, File) {
+    let first = std::process::id().wrapping_mul(7).to_le_bytes()[0];
+    (0..=u8::MAX)
+        .find_map(|n| {
+            let n = first.wrapping_add(n);
+            let file = lock_file(&format!("number-{n}"));
+            flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some((n, file))
+        })
+        .expect("a number is free")
 }

@@ -4,6 +4,7 @@ use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::stage::{Stage, tieline};
+use crate::patience::patience;
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -149,7 +150,7 @@ fn a_controller_without_an_engine_waits_and_says_why() {
     std::os::unix::fs::symlink("/var/run/docker.sock", dir.path().join("docker.sock")).unwrap();
     let appeared = Instant::now();
     stage.eventually("it is ready", || stage.get("/readyz").0 == 200);
-    assert!(appeared.elapsed() < Duration::from_secs(10));
+    assert!(appeared.elapsed() < patience(Duration::from_secs(10)));
     assert_eq!(stage.stop_controller(), Some(0));
 }
 

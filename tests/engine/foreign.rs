@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::stage::{IMAGE, PATIENCE, Stage, ok};
+use crate::patience::patience;
 use crate::turns;
 
 /// Hears one conversation, and says when it ends. A listener whose input ends would end it.
@@ -87,7 +88,7 @@ pub fn converse(stage: &Stage, talker: &str, hearer: &str) {
 /// Fails unless the conversation goes on that the container `hearer` takes part in.
 pub fn goes_on(hearer: &str) {
     let before = lines_heard(hearer);
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(PATIENCE);
     while lines_heard(hearer) <= before {
         assert!(Instant::now() < end, "the conversation does not go on");
         std::thread::sleep(Duration::from_millis(100));

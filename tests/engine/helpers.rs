@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::stage::Stage;
 use crate::handshake::lab::image_of_ours;
+use crate::patience::patience;
 use crate::proxy::Proxy;
 
 const BARE: &str = "tieline-lab/bare:latest";
@@ -110,7 +111,7 @@ fn what_a_killed_controller_leaves_of_its_helpers_goes() {
     stage.start_controller();
     let filter = format!("name=^{left}$");
     while !stage.docker(&["ps", "-aq", "--filter", &filter]).is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(100), "it is still there\n{}", stage.log());
+        assert!(start.elapsed() < patience(Duration::from_secs(100)), "it is still there\n{}", stage.log());
         std::thread::sleep(Duration::from_millis(500));
     }
     stage.stop_controller();

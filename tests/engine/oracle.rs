@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::stage::{PATIENCE, Stage, stdout};
+use super::stage::{PATIENCE, Stage};
+use crate::call;
 
 /// How many containers a network has addresses for.
 const PAIR_ROOM: usize = 13;
@@ -77,7 +78,7 @@ impl Stage {
     }
 
     pub fn settle_within(&self, what: &str, patience: Duration) -> Duration {
-        let begin = Instant::now();
+        let (begin, patience) = (Instant::now(), crate::patience::patience(patience));
         loop {
             let mut problems = self.problems();
             if problems.is_empty() {
@@ -102,23 +103,16 @@ impl Stage {
 
 impl Sight {
     fn take(stage: &Stage) -> Self {
-        let mut filters = vec![format!("label={}", stage.owner_label())];
-        filters.push(format!("label=com.docker.compose.project={}", stage.id));
-        let mut ids = BTreeSet::new();
-        for filter in filters {
-            let listed =
-                stdout(stage.docker_command().args(["ps", "-aq", "--no-trunc", "--filter", &filter]));
-            ids.extend(listed.lines().map(str::to_owned));
-        }
-        // One may go between the two calls; the others are still told of.
-        let told = stdout(stage.docker_command().arg("inspect").args(&ids));
-        let told: Vec<Value> = if ids.is_empty() { Vec::new() } else { serde_json::from_str(&told).unwrap() };
-        let containers: Vec<Container> = told.iter().map(read_container).collect();
-        let existing = stage.docker(&["network", "ls", "-q", "--no-trunc"]);
+        let labels = [stage.owner_label(), format!("com.docker.compose.project={}", stage.id)];
+        let containers = labels.iter().flat_map(|label| stage.containers(label));
+        let mut containers: Vec<Container> = containers.map(|told| read_container(&told)).collect();
+        containers.sort_by(|a, b| a.id.cmp(&b.id));
+        containers.dedup_by(|a, b| a.id == b.id);
+        let existing = call::list(&stage.host(), "/networks", "");
         let mut sight = Self {
             instance: stage.instance.clone(),
             networks: stage.networks(),
-            existing: existing.lines().map(str::to_owned).collect(),
+            existing: existing.into_iter().collect(),
             links: Vec::new(),
             containers,
         };
@@ -315,7 +309,9 @@ fn read_container(told: &Value) -> Container {
     };
     let mode = text(&told["HostConfig"]["NetworkMode"]);
     let places = told["NetworkSettings"]["Networks"].as_object().unwrap().iter().map(|(name, place)| {
-        let aliases = serde_json::from_value(place["Aliases"].clone()).unwrap_or_default();
+        // Newer engines tell what resolves besides what was asked for.
+        let names = ["Aliases", "DNSNames"].map(|key| place[key].as_array().cloned().unwrap_or_default());
+        let aliases = names.concat().iter().map(text).collect();
         (name.clone(), (text(&place["NetworkID"]), aliases))
     });
     Container {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::foreign::Foreign;
 use super::killed::kind;
 use super::stage::{IMAGE, Stage, ok};
+use crate::patience::patience;
 use crate::proxy::{Fate, Proxy};
 use crate::turns;
 
@@ -245,11 +246,11 @@ fn ended_in_the_middle_of_a_handshake_it_leaves_nothing_behind() {
         });
         stage.start_controller();
         victim.store(stage.controller_pid(), Ordering::SeqCst);
-        let asked = ended.recv_timeout(Duration::from_secs(30)).expect("a handshake");
+        let asked = ended.recv_timeout(patience(Duration::from_secs(30))).expect("a handshake");
         assert_eq!(stage.await_end(), if signal == "-TERM" { Some(0) } else { None });
         let took = asked.elapsed();
         println!("{signal} at exec {nth}: ended after {took:.1?}");
-        assert!(took < Duration::from_secs(8), "it took {took:?}");
+        assert!(took < patience(Duration::from_secs(8)), "it took {took:?}");
         assert_eq!(stage.networks().len(), 1, "links stay up");
         assert_eq!(stage.problems(), Vec::<String>::new());
         // What was cut off ends by itself, within the bound on a handshake.
@@ -299,7 +300,7 @@ fn ended_in_the_middle_of_a_plan_it_finishes_it_and_asked_twice_it_does_not() {
             Fate::Pass
         });
         stage.start_controller();
-        hanging.recv_timeout(Duration::from_secs(30)).expect("a call");
+        hanging.recv_timeout(patience(Duration::from_secs(30))).expect("a call");
         let begun = Instant::now();
         for _ in 0..times {
             ok(Command::new("kill").args(["-TERM", &stage.controller_pid().to_string()]));
@@ -307,7 +308,7 @@ fn ended_in_the_middle_of_a_plan_it_finishes_it_and_asked_twice_it_does_not() {
         }
         assert_eq!(stage.await_end(), Some(code));
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(most), "asked {times} times, it took {took:?}");
+        assert!(took < patience(Duration::from_secs(most)), "asked {times} times, it took {took:?}");
     }
     proxy.be_honest();
     stage.start_controller();

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::stage::{IMAGE, PATIENCE, Stage};
+use crate::patience::patience;
 
 /// A foreign network and a foreign container, and how they were.
 pub struct Foreign<'a> {
@@ -44,11 +45,10 @@ pub fn wiring(stage: &Stage) -> Vec<BTreeSet<String>> {
         .iter()
         .map(|network| (network["Name"].as_str().unwrap().to_owned(), BTreeSet::new()))
         .collect();
-    let filter = format!("label={}", stage.owner_label());
-    let names = stage.docker(&["ps", "-a", "--filter", &filter, "--format", "{{.Names}}"]);
-    let prefix = format!("{}-", stage.id);
-    for short in names.lines().filter_map(|name| name.strip_prefix(&prefix)) {
-        for network in stage.attachments(short) {
+    let prefix = format!("/{}-", stage.id);
+    for container in stage.containers(&stage.owner_label()) {
+        let Some(short) = container["Name"].as_str().unwrap().strip_prefix(&prefix) else { continue };
+        for network in stage.attachments_of(&container) {
             // One that is attached to what is gone would not start: it shows as a network of its own.
             members.entry(network).or_default().insert(short.to_owned());
         }
@@ -63,7 +63,7 @@ pub fn await_wiring(stage: &Stage, expected: &[&[&str]]) {
     let mut expected: Vec<BTreeSet<String>> =
         expected.iter().map(|set| set.iter().map(|name| (*name).to_owned()).collect()).collect();
     expected.sort();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(PATIENCE);
     loop {
         let found = wiring(stage);
         if found == expected {
@@ -78,7 +78,7 @@ pub fn await_wiring(stage: &Stage, expected: &[&[&str]]) {
 pub fn time_until(stage: &Stage, what: &str, fact: impl Fn() -> bool) -> Duration {
     let start = Instant::now();
     while !fact() {
-        assert!(start.elapsed() < PATIENCE, "it never came that {what}\n{}", stage.log());
+        assert!(start.elapsed() < patience(PATIENCE), "it never came that {what}\n{}", stage.log());
         std::thread::sleep(Duration::from_millis(2));
     }
     start.elapsed()

@@ -5,19 +5,19 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tieline::docker::DEFAULT_HOST;
 
+use crate::call;
+use crate::patience::patience;
 use crate::turns;
 
 /// The image with a shell and the small busybox, made by tests/lab/images.
 pub const IMAGE: &str = "tieline-lab/busybox:latest";
-/// How long anything may take on a busy machine.
+/// How long anything may take; more on a busy machine, see [`patience`].
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-static NEXT: AtomicU16 = AtomicU16::new(0);
 
 pub struct Stage {
     /// Begins every name on this stage.
@@ -31,6 +31,8 @@ pub struct Stage {
     engine: Option<String>,
     controller: Option<Child>,
     log: PathBuf,
+    /// Which of the tests' stages it is, and what keeps others from being it.
+    number: (u8, File),
     /// Its containers are another stage's, which removes them.
     guest: bool,
 }
@@ -60,20 +62,20 @@ impl Stage {
     }
 
     fn at(engine: Option<String>, flags: &[&str]) -> Self {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        // The process id keeps stages of test runs at the same time apart.
-        let pid = std::process::id();
+        let number = turns::number();
+        let (n, pid) = (number.0, std::process::id());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let id = format!("tl{pid}x{n}");
         Self {
             instance: id.clone(),
             id,
             server: format!("http://127.0.0.1:{port}"),
-            pool: format!("10.{}.{}.0/24", 220 + pid % 16, n),
+            pool: format!("10.220.{n}.0/24"),
             extra: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             engine,
             controller: None,
             log: std::env::temp_dir().join(format!("tieline-test-{pid}-{n}.log")),
+            number,
             guest: false,
         }
     }
@@ -124,8 +126,8 @@ impl Stage {
 
     /// Gives the pool room for 256 networks.
     pub fn widen_pool(&mut self) {
-        let n: u32 = self.pool.split('.').nth(2).unwrap().parse().unwrap();
-        self.pool = format!("10.{}.{}.0/20", 236 + std::process::id() % 16, n % 16 * 16);
+        let n = self.number.0;
+        self.pool = format!("10.{}.{}.0/20", 236 + n / 16, n % 16 * 16);
     }
 
     /// The first three bytes of the pool's addresses.
@@ -140,6 +142,9 @@ impl Stage {
         // In the way that needs no more than the engine's socket, whoever runs the tests and whatever may be
         // entered here. A flag says otherwise.
         command.env("TIELINE_PROBER", "exec");
+        // As much more than the default as the machine is busy: the engine needs longer for everything then.
+        let timeout = patience(Duration::from_secs(3)).min(Duration::from_secs(20));
+        command.env("TIELINE_TIMEOUT", format!("{}ms", timeout.as_millis()));
         command.args(["--listen", &listen, "--log-level", "debug"]).args(&self.extra);
         if !self.extra.iter().any(|flag| flag == "--gc-grace") {
             command.args(["--gc-grace", "1s"]);
@@ -270,6 +275,12 @@ impl Stage {
         self.towards_engine(Command::new("docker"))
     }
 
+    /// Where its engine is.
+    pub fn host(&self) -> String {
+        let usual = || std::env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.to_owned());
+        self.engine.clone().unwrap_or_else(usual)
+    }
+
     fn program(&self) -> Command {
         self.towards_engine(tieline())
     }
@@ -288,44 +299,44 @@ impl Stage {
     }
 
     pub fn inspect(&self, short: &str) -> Value {
-        let text = self.docker(&["inspect", &self.name(short)]);
-        serde_json::from_str::<Value>(&text).unwrap()[0].clone()
+        let path = format!("/containers/{}/json", self.name(short));
+        call::ask(&self.host(), &path).unwrap_or_else(|| panic!("there is no {short}"))
+    }
+
+    /// The containers with a label, inspected.
+    pub fn containers(&self, label: &str) -> Vec<Value> {
+        let host = self.host();
+        let ids = call::list(&host, "/containers/json", label);
+        ids.iter().filter_map(|id| call::ask(&host, &format!("/containers/{id}/json"))).collect()
     }
 
     /// The networks of this stage's instance.
     pub fn networks(&self) -> Vec<Value> {
-        let filter = format!("label=tieline.managed-by={}", self.instance);
-        let ids = self.docker(&["network", "ls", "-q", "--no-trunc", "--filter", &filter]);
-        if ids.is_empty() {
-            return Vec::new();
-        }
+        let host = self.host();
+        let ids = call::list(&host, "/networks", &format!("tieline.managed-by={}", self.instance));
         // One may go between the two calls; the others are still told of.
-        let told = stdout(self.docker_command().args(["network", "inspect"]).args(ids.lines()));
-        serde_json::from_str(&told).unwrap()
+        ids.iter().filter_map(|id| call::ask(&host, &format!("/networks/{id}"))).collect()
     }
 
     /// The link networks that a container is attached to.
     pub fn attachments(&self, short: &str) -> Vec<String> {
-        let inspected = self.inspect(short);
+        self.attachments_of(&self.inspect(short))
+    }
+
+    /// The same of one that was inspected.
+    pub fn attachments_of(&self, inspected: &Value) -> Vec<String> {
         let names = inspected["NetworkSettings"]["Networks"].as_object().unwrap().keys();
         names.filter(|name| name.starts_with(&format!("{}_", self.instance))).cloned().collect()
     }
 
     /// Calls the engine's API, for what the `docker` command would not do.
     pub fn api(&self, method: &str, path: &str, body: &str) -> Value {
-        let url = format!("http://docker/v1.41{path}");
-        let socket = ["--unix-socket", "/var/run/docker.sock", "-H", "Content-Type: application/json"];
-        let answer = ok(Command::new("curl").args(["-s", "-X", method, "-d", body]).args(socket).arg(url));
-        serde_json::from_str(&answer).unwrap_or_default()
+        let answer = call::call(&self.host(), method, path, body, PATIENCE).unwrap();
+        serde_json::from_str(&answer.1).unwrap_or_default()
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
-        let url = format!("{}{path}", self.server);
-        let output =
-            Command::new("curl").args(["-s", "-m", "5", "-w", "\n%{http_code}", &url]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (body, code) = text.rsplit_once('\n').unwrap();
-        (code.parse().unwrap_or(0), body.to_owned())
+        call::get(&self.server, path)
     }
 
     pub fn links(&self) -> Vec<Value> {
@@ -342,7 +353,7 @@ impl Stage {
 
     /// Waits for a link to be in a state and gives it.
     pub fn await_state(&self, consumer: &str, name: &str, state: &str) -> Value {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         loop {
             let link = self.link(consumer, name);
             match link {
@@ -364,7 +375,7 @@ impl Stage {
     }
 
     pub fn eventually(&self, what: &str, fact: impl Fn() -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while !fact() {
             assert!(Instant::now() < end, "it never came that {what}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));

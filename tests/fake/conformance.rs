@@ -12,7 +12,9 @@ use bollard::models::{
 };
 
 use super::engine::FakeEngine;
+use super::state::State;
 use crate::engine::stage::{IMAGE, ok};
+use crate::facts::{self, Fact};
 
 /// What people do to containers, which tieline never does.
 trait People {
@@ -101,8 +103,9 @@ impl Trial<'_> {
 
     /// A refusal by its status and those of its words that we rely on.
     fn note_answer<T>(&mut self, what: &str, answer: Result<T, Error>) {
-        const WORDS: [&str; 8] = [
+        const WORDS: [&str; 9] = [
             "already exists in network",
+            "network with name",
             "has active endpoints",
             "is not connected to",
             "Pool overlaps with other one",
@@ -265,7 +268,9 @@ impl Trial<'_> {
         let first = self.create_network(&name, "10.214.7.32/28").await.unwrap();
         self.connect_as("connect to the first of two", untold(), &first, &by_name).await;
         self.connect("connect to the first of two and say so", &first, &by_id).await;
-        let second = self.create_network(&name, "10.214.7.48/28").await.unwrap();
+        let second = self.create_network(&name, "10.214.7.48/28").await;
+        let made = second.as_ref().ok().cloned();
+        self.note_answer("make another network of that name", second);
         self.start("that does not know which of two", &by_name);
         self.start("that knows which of two", &by_id);
         self.note_attachment("on the first of two", &by_id, (&first, &name)).await;
@@ -273,7 +278,7 @@ impl Trial<'_> {
         self.start("after that", &by_name);
         self.people.remove(&by_id);
         self.people.remove(&by_name);
-        for network in [first, second] {
+        for network in [Some(first), made].into_iter().flatten() {
             self.remove_network("remove one of two", &network).await;
         }
     }
@@ -328,7 +333,10 @@ async fn the_fake_engine_answers_as_the_real_one() {
     let docker = Docker::connect_with_local_defaults().unwrap();
     let trial = Trial { docker, people: &Real, name: name.clone(), facts: Vec::new() };
     let real = trial.run().await;
-    let engine = FakeEngine::start();
+    let mut rules = State::new();
+    rules.unique_names = !facts::holds(Fact::NamesRepeat);
+    rules.connected_guests_start = facts::holds(Fact::ConnectedGuestsStart);
+    let engine = FakeEngine::holding(rules);
     let docker = Docker::connect_with_host(&engine.host()).unwrap();
     let fake = Trial { docker, people: &engine, name, facts: Vec::new() }.run().await;
     for (fake, real) in fake.iter().zip(&real) {

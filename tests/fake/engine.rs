@@ -13,7 +13,9 @@ use super::api::Api;
 use super::faults::Fault;
 use super::state::State;
 use super::wire;
-use crate::engine::stage::{PATIENCE, stdout, tieline};
+use crate::call;
+use crate::engine::stage::{PATIENCE, tieline};
+use crate::patience::patience;
 
 pub struct FakeEngine {
     api: Api,
@@ -152,7 +154,7 @@ impl Controller {
     }
 
     pub fn get(&self, path: &str) -> String {
-        stdout(std::process::Command::new("curl").args(["-s", "-m", "5", &format!("{}{path}", self.server)]))
+        call::get(&self.server, path).1
     }
 
     pub fn metric(&self, series: &str) -> f64 {
@@ -168,7 +170,7 @@ impl Controller {
     }
 
     pub async fn eventually(&self, what: &str, fact: impl Fn() -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while !fact() {
             assert!(Instant::now() < end, "it never came that {what}: {}", self.get("/api/v1/links"));
             tokio::time::sleep(Duration::from_millis(20)).await;

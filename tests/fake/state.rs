@@ -1,4 +1,4 @@
-//! What the fake engine holds, with Engine 20.10's rules for it; `conformance` holds them to the real
+//! What the fake engine holds, with Engine 20.10's rules for it unless newer ones are asked for; `conformance` holds them to the real
 //! one.
 
 use std::collections::BTreeMap;
@@ -73,6 +73,8 @@ pub struct State {
     pub calls: Vec<&'static str>,
     /// Newer engines refuse a second network of the same name.
     pub unique_names: bool,
+    /// Newer engines do not start a container in another one's namespace that was connected to a network.
+    pub connected_guests_start: bool,
     clock: u64,
 }
 
@@ -88,6 +90,7 @@ impl State {
             faults: Vec::new(),
             calls: Vec::new(),
             unique_names: false,
+            connected_guests_start: true,
             clock: 0,
         }
     }
@@ -162,6 +165,9 @@ impl State {
     /// On which networks the container would be if it were started.
     pub fn try_start(&self, id: &str) -> Result<Vec<(String, String)>, Refusal> {
         let container = &self.containers[id];
+        if container.is_guest() && !container.attachments.is_empty() && !self.connected_guests_start {
+            return Err((400, HOST_MODE.to_owned()));
+        }
         let mut joined = Vec::new();
         for (name, attachment) in container.attachments.iter().filter(|_| !container.is_guest()) {
             let network = match attachment.network.as_str() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tieline::docker::{DEFAULT_HOST, Docker};
@@ -15,6 +15,7 @@ use tieline::prober::exec::Exec;
 use tieline::prober::namespace::Namespace;
 use tieline::prober::{Attempt, By, PortRoute, Prober, Request, Route, Side};
 
+use crate::patience::patience;
 use crate::turns;
 
 /// Images with a shell and an `nc`, of every flavour.
@@ -36,12 +37,6 @@ pub struct Lab {
 
 impl Lab {
     pub fn new(name: &str) -> Self {
-        static IMAGES: Once = Once::new();
-        IMAGES.call_once(|| {
-            let made =
-                Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/images")).status().unwrap();
-            assert!(made.success(), "the lab's images cannot be made; tests/run installs what they need");
-        });
         let docker = docker();
         let prober = By::new(docker.clone(), Exec::new(docker.clone()));
         let namespace = By::new(docker.clone(), Namespace::new(docker));
@@ -115,6 +110,7 @@ pub fn docker() -> Docker {
 pub fn image_of_ours() -> String {
     static NAME: OnceLock<String> = OnceLock::new();
     let make = || {
+        let _alone = turns::alone("image");
         let images = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/images");
         let made = Command::new(images).args(["tieline", env!("CARGO_BIN_EXE_tieline")]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -137,7 +133,7 @@ pub fn request(consumer: &Side, provider: &Side, port: u16, mode: Handshake) -> 
         }),
         mode,
         payload: Payload::default(),
-        timeout: TIMEOUT,
+        timeout: patience(TIMEOUT),
     }
 }
 
@@ -216,7 +212,7 @@ pub fn processes(side: &Side) -> Vec<String> {
 pub fn assert_clean(side: &Side) {
     let start = Instant::now();
     while processes(side) != ["sleep"] {
-        assert!(start.elapsed() < Duration::from_secs(2), "{}: {:?}", side.name, processes(side));
+        assert!(start.elapsed() < patience(Duration::from_secs(2)), "{}: {:?}", side.name, processes(side));
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -225,7 +221,7 @@ pub fn assert_clean(side: &Side) {
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not come");
+        assert!(start.elapsed() < patience(Duration::from_secs(10)), "{what} did not come");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Server, status};
 use crate::engine::stage::PATIENCE;
+use crate::patience::patience;
 
 /// After so long a client that does nothing is cut off for certain: twice its time.
 const CUT: Duration = Duration::from_secs(10);
@@ -115,7 +116,7 @@ fn only_so_many_follow_and_each_place_is_free_again() {
     assert_eq!(server.refusals("followers"), 1);
     server.serves();
     followers.pop();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(PATIENCE);
     while follow().0 != 200 {
         assert!(Instant::now() < end, "the place of one who left stays taken");
         std::thread::sleep(Duration::from_millis(100));

@@ -10,6 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::engine::stage::{PATIENCE, tieline};
+use crate::patience::patience;
 
 /// How long an answer may take on a busy machine.
 const SOON: Duration = Duration::from_secs(3);
@@ -32,7 +33,7 @@ impl Server {
         command.args(["run", "--host", host, "--listen", &address, "--log-level", "error"]);
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { child, address };
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while TcpStream::connect(&server.address).is_err() {
             assert!(Instant::now() < end, "the controller does not listen");
             std::thread::sleep(Duration::from_millis(20));
@@ -42,8 +43,8 @@ impl Server {
 
     pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience(PATIENCE))).unwrap();
+        stream.set_write_timeout(Some(patience(PATIENCE))).unwrap();
         stream
     }
 
@@ -69,7 +70,7 @@ impl Server {
         let start = Instant::now();
         let answer = self.ask("GET", "/healthz", &[]);
         assert!(answer.status == 200 && answer.text.ends_with("ok\n"), "{}", answer.text);
-        assert!(start.elapsed() < SOON, "an ordinary client waited for {:?}", start.elapsed());
+        assert!(start.elapsed() < patience(SOON), "an ordinary client waited for {:?}", start.elapsed());
     }
 
     pub fn refusals(&self, reason: &str) -> u64 {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::engine::stage::{IMAGE, PATIENCE, ok, stdout, tieline};
+use crate::patience::patience;
 
 /// What Podman calls the lab's image.
 pub const PODMAN_IMAGE: &str = "localhost/tieline-lab/busybox:latest";
@@ -92,7 +93,10 @@ impl Podman {
         let mut save = Command::new("docker").args(["save", IMAGE]).stdout(Stdio::piped()).spawn().unwrap();
         let mut load = Command::new("docker");
         load.args(["-H", &self.host(), "load"]).stdin(save.stdout.take().unwrap());
-        ok(&mut load);
+        let loaded = ok(&mut load);
+        // Which of its registries an image without one is from depends on how it was saved.
+        let name = loaded.trim().strip_prefix("Loaded image: ").unwrap_or_else(|| panic!("{loaded}"));
+        self.docker(&["tag", name, PODMAN_IMAGE]);
         assert!(save.wait().unwrap().success());
     }
 
@@ -167,7 +171,7 @@ impl Podman {
     }
 
     pub fn eventually(&self, what: &str, fact: impl Fn() -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while !fact() {
             let service = std::fs::read_to_string(self.dir.path().join("service.log")).unwrap_or_default();
             assert!(Instant::now() < end, "it never came that {what}\n{}\n{service}", self.log());

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::engine::stage::{IMAGE, PATIENCE, ok};
+use crate::patience::patience;
 
 /// What runs as the first process of the namespaces: it waits for those that nobody else waits for. Mounts are
 /// shared, as on a host with systemd.
@@ -104,7 +105,7 @@ impl Engine {
     }
 
     pub fn await_answer(&self) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while !Command::new("docker").args(["-H", &self.host(), "version"]).output().unwrap().status.success()
         {
             assert!(Instant::now() < end, "the private engine does not answer:\n{}", self.log());
@@ -191,7 +192,7 @@ fn keeper(dir: &Path) -> Child {
 }
 
 fn first_child(keeper: &Child, dir: &Path) -> u32 {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience(PATIENCE);
     while fs::read_to_string(dir.join("init")).unwrap().trim() != "ready" {
         let error = fs::read_to_string(dir.join("init.err")).unwrap();
         assert!(error.is_empty() && Instant::now() < end, "a private engine needs root: {error}");

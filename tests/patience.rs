@@ -1,0 +1,25 @@
+//! How long to wait on a busy machine.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+/// The most that patience grows by.
+const MOST: f64 = 8.0;
+
+/// A time that suffices on a machine at rest, or longer as it is busy now: by as many times as there are processes
+/// that want each of its processors. For waiting, and for bounds on how long something may take; never for how
+/// soon the program itself gives up.
+pub fn patience(at_rest: Duration) -> Duration {
+    let processors = thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
+    at_rest.mul_f64((wanted() / processors).clamp(1.0, MOST))
+}
+
+/// How many processes want a processor: of late, or now if that is more.
+fn wanted() -> f64 {
+    let told = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut fields = told.split(' ');
+    let of_late = fields.next().and_then(|load| load.parse().ok()).unwrap_or_default();
+    let now = fields.nth(2).and_then(|tasks| tasks.split('/').next()?.parse().ok()).unwrap_or_default();
+    f64::max(of_late, now)
+}
