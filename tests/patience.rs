@@ -7,12 +7,15 @@ use std::time::Duration;
 /// The most that patience grows by.
 const MOST: f64 = 8.0;
 
-/// A time that suffices on a machine at rest, or longer as it is busy now: by as many times as there are processes
-/// that want each of its processors. For waiting, and for bounds on how long something may take; never for how
+/// How many processes may want each processor while a machine is at rest: the tests themselves are that many.
+const AT_REST: f64 = 2.0;
+
+/// A time that suffices on a machine at rest, or longer as it is busy now: by as many times as more processes than
+/// at rest want each of its processors. For waiting, and for bounds on how long something may take; never for how
 /// soon the program itself gives up.
 pub fn patience(at_rest: Duration) -> Duration {
     let processors = thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
-    at_rest.mul_f64((wanted() / processors).clamp(1.0, MOST))
+    at_rest.mul_f64((wanted() / processors / AT_REST).clamp(1.0, MOST))
 }
 
 /// How many processes want a processor: of late, or now if that is more.

@@ -254,12 +254,16 @@ fn ended_in_the_middle_of_a_handshake_it_leaves_nothing_behind() {
         assert_eq!(stage.networks().len(), 1, "links stay up");
         assert_eq!(stage.problems(), Vec::<String>::new());
         // What was cut off ends by itself, within the bound on a handshake.
-        let bound = Instant::now() + Duration::from_secs(6);
+        let bound = Instant::now() + patience(Duration::from_secs(6));
         while signal == "-KILL" && Instant::now() < bound && [&db, &web].iter().any(|name| !is_alone(name)) {
             std::thread::sleep(Duration::from_millis(100));
         }
         for name in [&db, &web] {
-            assert!(is_alone(name), "something was left:\n{}", stage.docker(&["top", name, "-eo", "args"]));
+            assert!(
+                is_alone(name),
+                "something was left:\n{}",
+                stage.docker(&["top", name, "-eo", "pid,args"])
+            );
         }
     }
 }
