@@ -50,7 +50,7 @@ pub struct Declared {
     /// sorted.
     pub links: Vec<Arc<Link>>,
     /// Who may link here: nobody if empty, as the controller does by default if `None`. What could
-    /// not be read admits nobody.
+    /// not be read admits nobody, and neither does a key that is nearly this one.
     pub accept: Option<Vec<Accept>>,
     /// The networks on which consumers reach this container.
     pub topology: Topology,
@@ -101,13 +101,17 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     let mut options = Vec::new();
     let mut errors = Errors::default();
     let mut takes_part = false;
+    let mut misspelt_accept = false;
     for (label, value) in labels {
         let Some(key) = Key::of(prefix, label) else { continue };
         takes_part = true;
         let rest = if label.len() == prefix.len() { label } else { &label[prefix.len()..] };
         let result = match key {
             _ if label.len() > MAX_LABEL_BYTES => Err(key::too_long()),
-            Key::Unknown => Err(key::unknown(prefix, label)),
+            Key::Unknown => {
+                misspelt_accept |= key::means_accept(prefix, label);
+                Err(key::unknown(prefix, label))
+            }
             Key::Ignore => boolean(value).map(|ignore| declared.ignore = ignore),
             Key::Topology => topology(value).map(|topology| declared.topology = topology),
             Key::Accept => {
@@ -132,6 +136,10 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     }
     if declared.ignore {
         return Declared { ignore: true, ..Declared::default() };
+    }
+    // Who meant to say who may link here must not let everybody in by a slip in the key.
+    if misspelt_accept {
+        declared.accept = Some(Vec::new());
     }
     // Whoever has nothing to do with links may be called whatever they like.
     for (label, value) in unbelieved(labels).filter(|_| takes_part) {

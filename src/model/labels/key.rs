@@ -51,6 +51,17 @@ impl<'a> Key<'a> {
     }
 }
 
+/// Whether an unknown key was most likely meant to be `accept`.
+pub(super) fn means_accept(prefix: &str, label: &str) -> bool {
+    nearest(head(prefix, label).0, KNOWN) == Some("accept")
+}
+
+/// The key behind the prefix up to its first dot, and the rest.
+fn head<'a>(prefix: &str, label: &'a str) -> (&'a str, &'a str) {
+    let rest = &label[prefix.len()..];
+    rest.split_at(rest.find('.').unwrap_or(rest.len()))
+}
+
 /// The words for a key that is none of these.
 pub(super) fn unknown(prefix: &str, label: &str) -> Fault {
     let rest = &label[prefix.len()..];
@@ -60,11 +71,14 @@ pub(super) fn unknown(prefix: &str, label: &str) -> Fault {
             "it is for the controller's own networks and says nothing on a container: remove it",
         );
     }
-    let (head, tail) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+    let (head, tail) = head(prefix, label);
     let known = ["link", "link.NAME", "accept", "topology", "ignore"].map(|key| format!("{prefix}{key}"));
     let known = format!("known keys are {}", listed(&known, "and"));
     let fix = match nearest(head, KNOWN) {
         Some("link") => format!("did you mean {prefix}link{}? The {known}", example(tail)),
+        Some("accept") => {
+            format!("did you mean {prefix}accept? Until this is corrected nobody may link here; the {known}")
+        }
         Some(near) => format!("did you mean {prefix}{near}? The {known}"),
         None => format!("the {known}"),
     };

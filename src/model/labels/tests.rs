@@ -218,6 +218,7 @@ fn broken_cases() -> Vec<Labels> {
         &[("accept", &long)],
         &[("accept", &friends)],
         &[("accept", &chatty), ("link", &chatty_target)],
+        &[("acept", "none"), ("accept", "app1")],
         &[("topology", "paired")],
         &[("topology", "star"), ("ignore", "True")],
         &[("ignore", "1"), ("link", "app1:80")],
@@ -225,6 +226,7 @@ fn broken_cases() -> Vec<Labels> {
     ];
     let mut cases: Vec<Labels> = cases.iter().map(|case| labels(case)).collect();
     cases.push(Labels::from([("Tieline.link".to_owned(), "app1:80".to_owned())]));
+    cases.push(Labels::from([("Tieline.accept".to_owned(), "none".to_owned())]));
     let mut compose = labels(&[("link", "app1:80")]);
     compose.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
     compose.insert("com.docker.compose.service".to_owned(), "$(reboot)\u{1b}[31m".to_owned());
@@ -246,6 +248,24 @@ fn link(text: &str) -> Link {
     let declared = read(DEFAULT_PREFIX, &labels(&[("link", text)]));
     assert_eq!(declared.errors, []);
     Link::clone(&declared.links[0])
+}
+
+#[test]
+fn a_key_that_is_nearly_accept_admits_nobody() {
+    let accept = |key: &str| {
+        let labels = Labels::from([(key.to_owned(), "web".to_owned())]);
+        read(DEFAULT_PREFIX, &labels).accept.map(|accepted| accepted.len())
+    };
+    for key in ["acept", "Accept", "accepts", "acccept", "except", "accept.web"] {
+        assert_eq!(accept(&format!("tieline.{key}")), Some(0), "{key}");
+    }
+    assert_eq!(accept("Tieline.accept"), Some(0));
+    assert_eq!(accept("tieline.accept"), Some(1));
+    for key in ["topologi", "ignored", "lnk", "x"] {
+        assert_eq!(accept(&format!("tieline.{key}")), None, "{key}");
+    }
+    let both = labels(&[("acept", "none"), ("accept", "*")]);
+    assert_eq!(read(DEFAULT_PREFIX, &both).accept, Some(Vec::new()), "until it is corrected");
 }
 
 #[test]
