@@ -11,7 +11,7 @@ use super::container::{
 use super::link::EdgeKey;
 use super::owner::Owner;
 use super::plan::{Action, NetworkRef, Plan, plan};
-use super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+use super::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::world::{Observation, Policy, Stamp, World};
 
 /// For how long a case that failed is made smaller, in milliseconds. It is time that has an end, not steps:
@@ -84,6 +84,8 @@ impl Lab {
         let mut labels = labels.to_vec();
         labels.push((COMPOSE_PROJECT, project));
         labels.push((COMPOSE_SERVICE, service_name));
+        let number = n.to_string();
+        labels.push((COMPOSE_NUMBER, &number));
         self.run(&format!("{project}-{service_name}-{n}"), &labels)
     }
 

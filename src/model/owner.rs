@@ -129,7 +129,7 @@ fn workload(text: &str) -> Option<Workload> {
 #[cfg(test)]
 mod tests {
     use super::super::container::NetworkId;
-    use super::super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+    use super::super::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
     use super::*;
 
     fn edge() -> EdgeKey {
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn hostile_compose_labels_make_no_edge_that_is_not_known_again() {
         let labels = |project: &str, service: &str| {
-            let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)];
+            let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service), (COMPOSE_NUMBER, "1")];
             pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
         };
         let owner = Owner::new("tieline");

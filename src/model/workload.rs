@@ -10,8 +10,15 @@ pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 /// Longest name of a project, and of a service, that is believed, in bytes.
 pub const MAX_COMPOSE_NAME_BYTES: usize = 512;
+/// Label by which Compose numbers the replicas of a service. Every version writes it on each replica, and on
+/// nothing else.
+pub const COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
 /// Label by which Compose marks the container of a `compose run`, which is no replica of its service.
 const COMPOSE_ONEOFF: &str = "com.docker.compose.oneoff";
+/// Labels by which Compose marks containers that do something for a service, and are no replica of it.
+const COMPOSE_HELPERS: [&str; 2] = ["com.docker.compose.hook", "com.docker.compose.relay"];
+/// Label by which Compose says which services a container's service depends on: `db:service_started:false,…`.
+const COMPOSE_DEPENDS_ON: &str = "com.docker.compose.depends_on";
 
 /// What people name: a compose service with all its replicas, or a container.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,7 +45,9 @@ impl Workload {
         match service(labels) {
             // Anybody may write these labels, and the names go into tables, logs, metrics, networks and
             // aliases: what Compose itself could not have written makes no service.
-            Some(names @ [(_, project), (_, service)]) if names.iter().all(|name| is_compose_name(*name)) => {
+            Some(names @ [(_, project), (_, service)])
+                if number(labels).is_some() && names.iter().all(|name| is_compose_name(*name)) =>
+            {
                 Self::Service { project: project.to_owned(), service: service.to_owned() }
             }
             _ => Self::Container(name.to_owned()),
@@ -54,11 +63,30 @@ impl Workload {
     }
 }
 
-/// The labels that make a container a replica of a service, the project's first, as key and value.
+/// The labels that name the service of a container which is not marked as something else, the project's first, as
+/// key and value.
 fn service(labels: &Labels) -> Option<[(&'static str, &str); 2]> {
     let oneoff = labels.get(COMPOSE_ONEOFF).is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let helper = COMPOSE_HELPERS.iter().any(|key| labels.contains_key(*key));
     let (project, service) = (labels.get(COMPOSE_PROJECT)?, labels.get(COMPOSE_SERVICE)?);
-    (!oneoff).then_some([(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)])
+    (!oneoff && !helper).then_some([(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)])
+}
+
+/// The number of a replica in its service.
+pub fn number(labels: &Labels) -> Option<&str> {
+    let number = labels.get(COMPOSE_NUMBER)?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then_some(number)
+}
+
+/// The project and the service that a container is labelled with, where nothing marks it as something else.
+pub fn claimed(labels: &Labels) -> Option<(&str, &str)> {
+    service(labels).map(|[(_, project), (_, service)]| (project, service))
+}
+
+/// The services that the container's own service depends on, as far as its Compose says.
+pub fn depends_on(labels: &Labels) -> impl Iterator<Item = &str> {
+    let items = labels.get(COMPOSE_DEPENDS_ON).into_iter().flat_map(|list| list.split(','));
+    items.filter_map(|item| item.split(':').next())
 }
 
 /// Which of the labels that make a container a replica of a service hold no name, as key and value.
@@ -120,7 +148,7 @@ mod tests {
     use super::*;
 
     fn labels(project: &str, service: &str) -> Labels {
-        let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service)];
+        let pairs = [(COMPOSE_PROJECT, project), (COMPOSE_SERVICE, service), (COMPOSE_NUMBER, "1")];
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
@@ -144,5 +172,42 @@ mod tests {
             }
         }
         assert_eq!(Workload::named("app", &labels("-x", "web")), Workload::Container("app".to_owned()));
+    }
+
+    /// What Compose 1.29, 2.26, 2.40 and 5.3 write on a replica, and on what is none.
+    #[test]
+    fn a_replica_has_a_number_and_no_mark_of_something_else() {
+        let is_replica = |more: &[(&str, &str)], number: bool| {
+            let mut labels = labels("shop", "db");
+            if !number {
+                labels.remove(COMPOSE_NUMBER);
+            }
+            labels.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            Workload::named("app", &labels) != Workload::Container("app".to_owned())
+        };
+        let (oneoff, hash) = (COMPOSE_ONEOFF, "com.docker.compose.config-hash");
+        assert!(is_replica(&[], true));
+        assert!(is_replica(
+            &[(oneoff, "False"), (hash, "0"), ("com.docker.compose.version", "1.29.2")],
+            true
+        ));
+        assert!(!is_replica(&[(oneoff, "True")], true), "compose run");
+        assert!(!is_replica(&[(hash, "0"), (oneoff, "False")], false), "a hook of Compose 5.3");
+        for mark in COMPOSE_HELPERS {
+            assert!(!is_replica(&[(mark, "pre_start")], true), "{mark}");
+        }
+        for number in ["", "one", "-1"] {
+            assert!(!is_replica(&[(COMPOSE_NUMBER, number)], true), "{number:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_service_depends_on_is_read_as_every_compose_writes_it() {
+        let of = |value: &str| {
+            let labels = [(COMPOSE_DEPENDS_ON.to_owned(), value.to_owned())].into();
+            depends_on(&labels).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(of("db:service_started:false,cache:service_healthy:true"), ["db", "cache"]);
+        assert_eq!(of("db"), ["db"]);
     }
 }

@@ -102,6 +102,8 @@ fn equal_service_names_of_two_projects_are_two_workloads() {
             format!("com.docker.compose.project={}{project}", stage.id),
             "--label".to_owned(),
             format!("com.docker.compose.service={service}"),
+            "--label".to_owned(),
+            "com.docker.compose.container-number=1".to_owned(),
         ]
     };
     let run = |short: &str, project: &str, service: &str, labels: &[(&str, &str)]| {

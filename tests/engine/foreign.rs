@@ -37,8 +37,9 @@ impl Foreign {
         run("f-hearer", &on(0), &["sh", "-c", HEAR]);
         run("f-plain", &[], &sleep);
         run("f-hosted", &["--network", "host"], &sleep);
-        let labels =
-            ["--label", "com.docker.compose.project=other", "--label", "com.docker.compose.service=x"];
+        let labels = ["project=other", "service=x", "container-number=1"];
+        let labels = labels.map(|label| format!("com.docker.compose.{label}"));
+        let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
         run("f-composed", &[&labels[..], &on(1)].concat(), &sleep);
         run("f-ended", &on(1), &["true"]);
         stage.create("f-unborn", &[], &sleep);

@@ -122,7 +122,8 @@ fn killed_before_and_after_every_call_it_ends_as_if_it_had_lived() {
     stage.run("one", &[("link.many", "grow/many:1"), ("link.many.handshake", "none")]);
     let replica = |stage: &Stage, n: usize| {
         let name = stage.name(&format!("many{n}"));
-        let own = ["create", "--name", &name, "--label", &stage.owner_label()];
+        let number = format!("com.docker.compose.container-number={n}");
+        let own = ["create", "--name", &name, "--label", &stage.owner_label(), "--label", &number];
         stage.docker(&[&own[..], &labels[..], &[IMAGE, "sleep", "100000"]].concat());
     };
     // On a busy machine the last one may not have made its first call yet.

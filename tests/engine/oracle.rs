@@ -303,8 +303,9 @@ fn read_container(told: &Value) -> Container {
     let labels: BTreeMap<String, String> =
         serde_json::from_value(told["Config"]["Labels"].clone()).unwrap_or_default();
     let project = labels.get("com.docker.compose.project").cloned();
+    let is_replica = labels.contains_key("com.docker.compose.container-number");
     let workload = match (&project, labels.get("com.docker.compose.service")) {
-        (Some(project), Some(service)) => format!("{project}/{service}"),
+        (Some(project), Some(service)) if is_replica => format!("{project}/{service}"),
         _ => name.clone(),
     };
     let mode = text(&told["HostConfig"]["NetworkMode"]);

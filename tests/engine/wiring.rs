@@ -98,9 +98,10 @@ fn a_selector_by_labels_finds_every_container_that_has_them() {
 fn an_edge_that_outgrows_its_subnet_gets_a_further_network() {
     let stage = Stage::new();
     let labels = ["com.docker.compose.project=grow", "com.docker.compose.service=db"];
-    let flags = ["--label", labels[0], "--label", labels[1]];
     stage.run("web", &[("link.db", "grow/db:5432")]);
     for n in 0..13 {
+        let number = format!("com.docker.compose.container-number={n}");
+        let flags = ["--label", labels[0], "--label", labels[1], "--label", &number];
         stage.run_with(&format!("db{n}"), &[], &flags, IMAGE, &["sleep", "100000"]);
     }
     stage.eventually("every provider has a place", || {

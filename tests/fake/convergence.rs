@@ -41,7 +41,9 @@ const CHANGES: [&str; 4] = ["network_create", "network_connect", "network_discon
 fn workload(container: &Container) -> String {
     let label = |key: &str| container.labels.get(&format!("com.docker.compose.{key}"));
     match (label("project"), label("service")) {
-        (Some(project), Some(service)) => format!("{project}/{service}"),
+        (Some(project), Some(service)) if label("container-number").is_some() => {
+            format!("{project}/{service}")
+        }
         _ => container.name.clone(),
     }
 }

@@ -112,6 +112,7 @@ impl Story {
         if self.rng.u32(0..3) == 0 {
             labels.push(("com.docker.compose.project", "p".to_owned()));
             labels.push(("com.docker.compose.service", format!("s{}", self.rng.u32(0..2))));
+            labels.push(("com.docker.compose.container-number", format!("{}", self.rng.u32(1..4))));
         }
         for label in ["tieline.link", "tieline.link.db"] {
             if self.rng.bool() {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tieline::model::labels::{MAX_ERRORS, MAX_LINKS};
-use tieline::model::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+use tieline::model::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
 
 use super::surfaces::{assert_all_plain, assert_plain, assert_plain_json, create};
 use crate::engine::stage::{Stage, tieline};
@@ -60,6 +60,7 @@ impl<'a> Labels<'a> {
             .with(value, value)
             .raw(COMPOSE_PROJECT, value)
             .raw(COMPOSE_SERVICE, value)
+            .raw(COMPOSE_NUMBER, "1")
     }
 }
 
@@ -112,6 +113,7 @@ fn what_is_written_in_a_label_never_runs_and_reaches_no_terminal() {
         .raw("role", &commands[0])
         .raw(COMPOSE_PROJECT, "shop")
         .raw(COMPOSE_SERVICE, &commands[1])
+        .raw(COMPOSE_NUMBER, "1")
         .create("app1");
     stage.docker(&["start", &stage.name("app1")]);
     let mut running = vec!["app1".to_owned()];

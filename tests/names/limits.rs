@@ -1,6 +1,6 @@
 //! Names with every character, and of every length, that the engine takes.
 
-use tieline::model::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE, MAX_COMPOSE_NAME_BYTES};
+use tieline::model::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE, MAX_COMPOSE_NAME_BYTES};
 
 use super::surfaces::assert_all_plain;
 use crate::engine::stage::{IMAGE, Stage};
@@ -54,6 +54,8 @@ fn two_projects_with_equal_service_names_are_linked_each_inside_its_own() {
                 &format!("{COMPOSE_PROJECT}={}", project(last)),
                 "--label",
                 &format!("{COMPOSE_SERVICE}={service}"),
+                "--label",
+                &format!("{COMPOSE_NUMBER}=1"),
             ];
             stage.run_with(&format!("{short}-{last}"), labels, &flags, IMAGE, &["sleep", "100000"]);
         };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::super::container::{Labels, NetworkMode};
-use super::super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
+use super::super::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
 
 /// The one compose project of these histories.
 pub const PROJECT: &str = "p";
@@ -17,6 +17,8 @@ pub const SERVICES: [&str; 3] = ["s0", "s1", "s2"];
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub service: Option<&'static str>,
+    /// Which replica of the service it is; `None` for what Compose makes beside the replicas.
+    pub number: Option<&'static str>,
     /// Each under its link's name; `None` for one of the plain label.
     pub links: Vec<(Option<&'static str>, Target)>,
     pub accept: Option<Accept>,
@@ -41,12 +43,18 @@ pub enum Accept {
 }
 
 impl Spec {
+    /// The service that it is a replica of.
+    pub fn replica_of(&self) -> Option<&'static str> {
+        self.service.filter(|_| self.number.is_some())
+    }
+
     pub fn labels(&self) -> Labels {
         let mut labels = Labels::new();
         let mut set = |key: &str, value: &str| labels.insert(key.to_owned(), value.to_owned());
         if let Some(service) = self.service {
             set(COMPOSE_PROJECT, PROJECT);
             set(COMPOSE_SERVICE, service);
+            self.number.map(|number| set(COMPOSE_NUMBER, number));
         }
         let mut plain = Vec::new();
         for (name, target) in &self.links {
@@ -223,13 +231,14 @@ fn spec() -> impl Strategy<Value = Spec> {
     ];
     (
         prop::option::weighted(0.4, prop::sample::select(&SERVICES[..])),
+        prop::option::weighted(0.9, prop::sample::select(&["1", "2", "3"][..])),
         prop::collection::vec(link, 0..3),
         accept,
         prop::bool::weighted(0.2),
         prop::bool::weighted(0.05),
         mode,
     )
-        .prop_map(|(service, mut links, accept, shared, ignore, mode)| {
+        .prop_map(|(service, number, mut links, accept, shared, ignore, mode)| {
             // Two targets of one name are a mistake, and mistakes have tests of their own.
             let mut seen = Vec::new();
             links.retain(|(name, target)| {
@@ -237,7 +246,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 seen.push((*name, *target));
                 fresh
             });
-            Spec { service, links, accept, shared, ignore, mode }
+            Spec { service, number, links, accept, shared, ignore, mode }
         })
 }
 

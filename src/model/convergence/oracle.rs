@@ -56,20 +56,20 @@ impl Reader<'_> {
     }
 
     fn workload(&self, id: &ContainerId) -> String {
-        match self.specs[id].service {
+        match self.specs[id].replica_of() {
             Some(service) => format!("{PROJECT}/{service}"),
             None => self.body(id).name.clone(),
         }
     }
 
     fn short_name(&self, id: &ContainerId) -> String {
-        self.specs[id].service.map_or_else(|| self.body(id).name.clone(), str::to_owned)
+        self.specs[id].replica_of().map_or_else(|| self.body(id).name.clone(), str::to_owned)
     }
 
     fn of_service(&self, service: &str) -> Vec<ContainerId> {
         self.specs
             .iter()
-            .filter(|(_, spec)| spec.service == Some(service))
+            .filter(|(_, spec)| spec.replica_of() == Some(service))
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -82,13 +82,26 @@ impl Reader<'_> {
                 if own.is_empty() { self.engine.named(name).into_iter().cloned().collect() } else { own }
             }
         };
-        found.retain(|id| !self.body(id).is_leaving());
+        found.retain(|id| !self.body(id).is_leaving() && !self.is_replaced(id));
         // A link to itself is a mistake, whatever else it would find.
         if found.iter().any(|id| self.workload(id) == self.workload(consumer)) {
             return Vec::new();
         }
         found.retain(|id| !self.specs[id].ignore && self.accepts(id, consumer));
         if self.specs[consumer].ignore { Vec::new() } else { found }
+    }
+
+    /// Whether it does not run, while a newer one of its number ever ran.
+    fn is_replaced(&self, id: &ContainerId) -> bool {
+        let (spec, body) = (&self.specs[id], self.body(id));
+        let newer = |(other, its): (&ContainerId, &Spec)| {
+            let other = self.body(other);
+            (its.replica_of(), its.number) == (spec.replica_of(), spec.number)
+                && other.created > body.created
+                && other.state != RunState::Created
+                && !other.is_leaving()
+        };
+        spec.replica_of().is_some() && !body.is_up() && self.specs.iter().any(newer)
     }
 
     fn accepts(&self, provider: &ContainerId, consumer: &ContainerId) -> bool {
