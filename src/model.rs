@@ -22,6 +22,7 @@ pub mod obstacles;
 pub mod owner;
 pub mod plan;
 pub mod proof;
+pub mod services;
 pub mod subnet;
 pub mod workload;
 pub mod world;

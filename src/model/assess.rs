@@ -3,12 +3,14 @@
 use super::carrier::{self, out_of_reach};
 use super::condition::{Condition, Kind, Reason, State, Status};
 use super::container::{Container, ContainerId, NetworkMode, RunState, is_host_name};
-use super::declaration::{DeclaredLink, Mistake, Path, has_run};
+use super::declaration::{
+    DeclaredLink, Limit, MAX_EDGES_OF_CONSUMER, MAX_EDGES_OF_PROVIDER, MAX_FOUND, Mistake, Path, has_run,
+};
 use super::handshake::{FailReason, InconclusiveReason};
 use super::labels::{self, shown};
 use super::link::{EdgeKey, Endpoint, Handshake, Link};
 use super::proof::{Proof, Standing};
-use super::workload::Workload;
+use super::workload::{COMPOSE_NUMBER, Workload};
 use super::world::World;
 
 /// Why wiring an edge failed the last time it was tried.
@@ -97,7 +99,7 @@ struct Assessor<'a, F> {
 
 impl<F: Findings> Assessor<'_, F> {
     fn accepted(&self) -> Condition {
-        let resolution = self.link.resolution;
+        let resolution = &self.link.resolution;
         let provider = &self.link.provider;
         if resolution.found > 0 && resolution.found == resolution.denied {
             let prefix = &self.world.policy().label_prefix;
@@ -122,8 +124,11 @@ impl<F: Findings> Assessor<'_, F> {
             return if self.link.resolution.ignored > 0 {
                 no(Reason::ProviderIgnored, format!("{} is labelled to be ignored", target.selector))
             } else {
-                no(Reason::ProviderNotFound, format!("no container or service fits {}", target.selector))
+                no(Reason::ProviderNotFound, self.not_found())
             };
+        }
+        if self.link.paths.is_empty() && self.link.resolution.left_out.is_some() {
+            return condition(Kind::Resolved, Status::True, Reason::Found, String::new());
         }
         if !self.link.consumers.iter().any(|id| self.is_alive(id)) {
             return no(Reason::ConsumerNotRunning, "the consumer is not running".to_owned());
@@ -133,6 +138,47 @@ impl<F: Findings> Assessor<'_, F> {
             return no(Reason::ProviderNotRunning, message);
         }
         condition(Kind::Resolved, Status::True, Reason::Found, self.nameless())
+    }
+
+    /// Why the selector found nothing, and what to do.
+    fn not_found(&self) -> String {
+        let selector = &self.link.link.target.selector;
+        let nothing = format!("no container or service fits {selector}");
+        match (&self.link.resolution.stranger, &self.link.resolution.pretender) {
+            (Some(stranger), _) => format!(
+                "{selector} is a service of this consumer's compose project, and has no container now; the container \
+                 {} is none of it and is not taken in its place. Where that one is meant, give it a label of its own \
+                 and link to [KEY=VALUE]",
+                shown(stranger)
+            ),
+            (None, Some(pretender)) => format!(
+                "{nothing}: {} has the labels of that service, and no label {COMPOSE_NUMBER}, which every replica \
+                 that Compose makes has",
+                shown(pretender)
+            ),
+            (None, None) => nothing,
+        }
+    }
+
+    /// What leaves containers out that the selector selects, and what to do.
+    fn left_out(&self) -> Option<String> {
+        let (left_out, limit) = self.link.resolution.left_out?;
+        let why = match limit {
+            Limit::Found => format!(
+                "the links of one container find at most {MAX_FOUND} containers: declare fewer links, or selectors \
+                 that fit fewer containers"
+            ),
+            Limit::OfConsumer => format!(
+                "one workload links to at most {MAX_EDGES_OF_CONSUMER} others: declare fewer links, or selectors that \
+                 fit fewer containers"
+            ),
+            Limit::OfProvider => format!(
+                "at most {MAX_EDGES_OF_PROVIDER} workloads link to one: let its label {}accept name those that it is \
+                 there for",
+                self.world.policy().label_prefix
+            ),
+        };
+        Some(format!("{left_out} of {} containers are left out: {why}", self.link.resolution.found))
     }
 
     /// What to do about a provider whose own name no program can look up.
@@ -155,6 +201,9 @@ impl<F: Findings> Assessor<'_, F> {
 
     fn wired(&self) -> Condition {
         let is = |status, reason, message| condition(Kind::Wired, status, reason, message);
+        if let Some(message) = self.left_out() {
+            return is(Status::False, Reason::TooManyEdges, message);
+        }
         if self.link.paths.is_empty() && !self.is_to_socket() {
             return is(Status::Unknown, Reason::NothingToWire, "there is nothing to wire yet".to_owned());
         }

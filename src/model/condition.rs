@@ -91,8 +91,10 @@ pub enum Reason {
     NoneNetworkMode,
     /// One end lives in another container's network namespace.
     ContainerNetworkMode,
-    /// The controller's pool has no subnet left.
+    /// The controller's pool has no subnet left, or none for this edge.
     PoolExhausted,
+    /// One end has more edges, or its selectors find more containers, than there may be.
+    TooManyEdges,
     /// The engine would not make the network.
     NetworkCreateFailed,
     /// The engine would not attach a container.
@@ -153,6 +155,7 @@ impl Reason {
             Self::NoneNetworkMode => "NoneNetworkMode",
             Self::ContainerNetworkMode => "ContainerNetworkMode",
             Self::PoolExhausted => "PoolExhausted",
+            Self::TooManyEdges => "TooManyEdges",
             Self::NetworkCreateFailed => "NetworkCreateFailed",
             Self::ConnectFailed => "ConnectFailed",
             Self::DisconnectFailed => "DisconnectFailed",

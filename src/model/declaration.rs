@@ -1,13 +1,26 @@
 //! What the labels of all containers together declare: links, and the edges that carry them.
 
+mod index;
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::container::{Container, ContainerId, NetworkMode, RunState};
-use super::labels::{Accept, Declared, LabelError, Topology};
-use super::link::{EdgeKey, Endpoint, Link, LinkKey};
-use super::workload::{COMPOSE_PROJECT, Selector, Workload};
+use super::labels::{Declared, LabelError};
+use super::link::{EdgeKey, Link, LinkKey};
+use super::services::Services;
+use super::workload::{self, COMPOSE_PROJECT, Workload};
 use super::world::Policy;
+use index::Index;
+use reader::Reader;
+
+pub use reader::{MAX_EDGES_OF_CONSUMER, MAX_EDGES_OF_PROVIDER, MAX_FEW_EDGES, MAX_FOUND};
+
+/// A consumer container and a provider container.
+type Ends = (ContainerId, ContainerId);
 
 /// A container with what its labels say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +43,8 @@ impl Participant {
         &self.container.id
     }
 
-    fn project(&self) -> Option<&String> {
+    /// The compose project that it says it is of.
+    pub fn project(&self) -> Option<&String> {
         self.container.labels.get(COMPOSE_PROJECT)
     }
 }
@@ -44,26 +58,6 @@ pub struct Declaration {
     pub errors: Vec<Mistake>,
     /// What has to be wired.
     pub edges: BTreeMap<EdgeKey, Edge>,
-}
-
-/// The mistakes of all containers, each once, with those that make it.
-#[derive(Default)]
-struct Mistakes(BTreeMap<(LinkKey, LabelError), Vec<String>>);
-
-impl Mistakes {
-    fn note(&mut self, at: &Participant, error: LabelError) {
-        let link = LinkKey { consumer: at.workload.clone(), name: error.link.clone() };
-        let containers = self.0.entry((link, error)).or_default();
-        // One container may make the same mistake twice.
-        if containers.last() != Some(&at.container.name) {
-            containers.push(at.container.name.clone());
-        }
-    }
-
-    fn list(self) -> Vec<Mistake> {
-        let mistakes = self.0.into_iter();
-        mistakes.map(|((link, error), containers)| Mistake { link, containers, error }).collect()
-    }
 }
 
 /// A label that could not be read.
@@ -96,7 +90,7 @@ pub struct DeclaredLink {
     /// What the leading replica's selector found.
     pub resolution: Resolution,
     /// From whom to whom.
-    pub paths: BTreeMap<(ContainerId, ContainerId), Path>,
+    pub paths: BTreeMap<Ends, Path>,
 }
 
 /// One consumer container to one provider container of a link.
@@ -109,7 +103,7 @@ pub struct Path {
 }
 
 /// What a selector found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
     /// Containers that it selects.
     pub found: usize,
@@ -117,13 +111,56 @@ pub struct Resolution {
     pub denied: usize,
     /// Containers that it would select if they were not to be ignored.
     pub ignored: usize,
+    /// How many of those that it selects are left out, and by which limit.
+    pub left_out: Option<(usize, Limit)>,
+    /// A container of that name, which is not taken for the service that has no container now.
+    pub stranger: Option<String>,
+    /// A container that has the labels of that service, and is no replica of it.
+    pub pretender: Option<String>,
+}
+
+/// What leaves containers out that a selector selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`MAX_FOUND`].
+    Found,
+    /// [`MAX_EDGES_OF_CONSUMER`].
+    OfConsumer,
+    /// [`MAX_EDGES_OF_PROVIDER`].
+    OfProvider,
+}
+
+/// How much of the pool of subnets may be in use once an edge got a network: who writes labels on containers
+/// that never run, or very many, leaves room for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pool {
+    /// Half of it: one edge of many, whose consumer never ran.
+    #[default]
+    Half,
+    /// Three quarters: one of few edges of a consumer that never ran, or one of many.
+    ThreeQuarters,
+    /// All of it: one of the first [`MAX_FEW_EDGES`] edges of a consumer that ran.
+    All,
+}
+
+impl Pool {
+    /// How many of `size` subnets stay free for others.
+    pub fn kept(self, size: usize) -> usize {
+        match self {
+            Self::All => 0,
+            Self::ThreeQuarters => size / 4,
+            Self::Half => size / 2,
+        }
+    }
 }
 
 /// What has to be wired between the members of one edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edge {
     /// From whom to whom.
-    pub pairs: BTreeMap<(ContainerId, ContainerId), Pair>,
+    pub pairs: BTreeMap<Ends, Pair>,
+    /// How much of the pool its networks may use.
+    pub pool: Pool,
 }
 
 /// One consumer container and one provider container that must share a network.
@@ -142,180 +179,9 @@ impl Edge {
     }
 }
 
-/// Works out what `participants` declare under `policy`.
-pub fn declare(policy: &Policy, participants: &[&Participant]) -> Declaration {
-    Reader { policy, index: Index::new(participants) }.read(participants)
-}
-
-struct Reader<'a> {
-    policy: &'a Policy,
-    index: Index<'a>,
-}
-
-impl<'a> Reader<'a> {
-    fn read(&self, participants: &[&'a Participant]) -> Declaration {
-        let mut declaration = Declaration::default();
-        let mut mistakes = Mistakes::default();
-        // The first replica that declares a link is the leading one.
-        let mut by_rank: Vec<&Participant> = participants.to_vec();
-        by_rank.sort_by(|a, b| rank(&a.container).cmp(&rank(&b.container)));
-        for consumer in by_rank {
-            for error in &consumer.declared.errors {
-                mistakes.note(consumer, error.clone());
-            }
-            for link in &consumer.declared.links {
-                self.read_link(consumer, link, &mut declaration, &mut mistakes);
-            }
-        }
-        declaration.errors = mistakes.list();
-        declaration
-    }
-
-    fn read_link(
-        &self,
-        consumer: &'a Participant,
-        link: &Arc<Link>,
-        declaration: &mut Declaration,
-        mistakes: &mut Mistakes,
-    ) {
-        let selector = &link.target.selector;
-        let found = self.index.select(consumer, selector);
-        if found.iter().any(|provider| provider.workload == consumer.workload) {
-            mistakes.note(consumer, LabelError::self_link(&self.policy.label_prefix, link));
-            return;
-        }
-        let key = LinkKey { consumer: consumer.workload.clone(), name: link.name.clone() };
-        let mut resolution = Resolution::default();
-        let mut paths = Vec::new();
-        for provider in &found {
-            if provider.declared.ignore {
-                resolution.ignored += 1;
-                continue;
-            }
-            resolution.found += 1;
-            if !self.accepts(provider, consumer) {
-                resolution.denied += 1;
-                continue;
-            }
-            let needs_edge = !matches!(link.target.endpoint, Endpoint::Unix(_));
-            let edge = needs_edge.then(|| self.edge_key(consumer, provider));
-            let ends = (consumer.id().clone(), provider.id().clone());
-            if let Some(edge) = edge.clone() {
-                let pair = declaration.edges.entry(edge).or_default().pairs.entry(ends.clone()).or_default();
-                pair.aliases.insert(provider.workload.short_name().to_owned());
-                pair.aliases.extend(link.alias.clone());
-                pair.links.insert(key.clone());
-            }
-            paths.push((ends, Path { link: Arc::clone(link), edge }));
-        }
-        let entry = declaration.links.entry(key).or_insert_with(|| DeclaredLink {
-            link: Arc::clone(link),
-            consumers: BTreeSet::new(),
-            otherwise: Vec::new(),
-            provider: provider_name(selector, &found),
-            resolution,
-            paths: BTreeMap::new(),
-        });
-        if entry.link != *link {
-            entry.otherwise.push(consumer.container.name.clone());
-        }
-        entry.consumers.insert(consumer.id().clone());
-        entry.paths.extend(paths);
-    }
-
-    /// Whether the label of `provider` lets `consumer` in.
-    fn accepts(&self, provider: &Participant, consumer: &Participant) -> bool {
-        let Some(accepted) = &provider.declared.accept else { return !self.policy.default_deny };
-        accepted.iter().any(|accept| match accept {
-            Accept::Any => true,
-            Accept::Selector(selector) => {
-                self.index.select(provider, selector).iter().any(|found| found.id() == consumer.id())
-            }
-        })
-    }
-
-    /// The topology is what the leading replica of the provider says: a container that comes later, or that
-    /// never ran, moves nobody to another network.
-    fn edge_key(&self, consumer: &Participant, provider: &Participant) -> EdgeKey {
-        let replicas = self.index.replicas(&provider.workload).iter();
-        let leading = replicas
-            .filter(|replica| !replica.declared.ignore && !is_leaving(&replica.container))
-            .min_by(|a, b| rank(&a.container).cmp(&rank(&b.container)));
-        let topology = leading.map_or(Topology::Pair, |replica| replica.declared.topology);
-        match topology {
-            Topology::Pair => {
-                EdgeKey::Pair { consumer: consumer.workload.clone(), provider: provider.workload.clone() }
-            }
-            Topology::Shared => EdgeKey::Shared { provider: provider.workload.clone() },
-        }
-    }
-}
-
-/// How the provider is called where people read it. A selector by labels keeps its text, since what
-/// it finds may change from one container to the next.
-fn provider_name(selector: &Selector, found: &[&Participant]) -> String {
-    match (selector, found.first()) {
-        (Selector::Labels(_), _) | (_, None) => selector.to_string(),
-        (_, Some(provider)) => provider.workload.to_string(),
-    }
-}
-
-struct Index<'a> {
-    all: Vec<&'a Participant>,
-    by_name: BTreeMap<&'a str, &'a Participant>,
-    by_workload: BTreeMap<&'a Workload, Vec<&'a Participant>>,
-}
-
-impl<'a> Index<'a> {
-    fn new(participants: &[&'a Participant]) -> Self {
-        let all = participants.to_vec();
-        // While a rename or a removal has not been seen yet, two containers seem to have one name: the
-        // last one wins, so the newest of those that stay.
-        let mut by_age = all.clone();
-        by_age.sort_by_key(|p| (!is_leaving(&p.container), &p.container.created));
-        let by_name = by_age.into_iter().map(|p| (p.container.name.as_str(), p)).collect();
-        let mut by_workload: BTreeMap<&Workload, Vec<&Participant>> = BTreeMap::new();
-        for participant in &all {
-            by_workload.entry(&participant.workload).or_default().push(participant);
-        }
-        Self { all, by_name, by_workload }
-    }
-
-    fn replicas(&self, workload: &Workload) -> &[&'a Participant] {
-        self.by_workload.get(workload).map_or(&[], Vec::as_slice)
-    }
-
-    /// The containers that `selector` means when it is written on `from`.
-    fn select(&self, from: &Participant, selector: &Selector) -> Vec<&'a Participant> {
-        let found = match selector {
-            Selector::Name(name) => self.select_name(from, name),
-            Selector::Service { project, service } => self.service(project, service),
-            Selector::Labels(labels) => self.select_labels(from, labels),
-        };
-        found.into_iter().filter(|other| !is_leaving(&other.container)).collect()
-    }
-
-    fn select_name(&self, from: &Participant, name: &str) -> Vec<&'a Participant> {
-        let service = from.project().map_or(Vec::new(), |project| self.service(project, name));
-        if service.is_empty() { self.by_name.get(name).copied().into_iter().collect() } else { service }
-    }
-
-    fn select_labels(&self, from: &Participant, labels: &[(String, String)]) -> Vec<&'a Participant> {
-        let has = |other: &Participant, (key, value): &(String, String)| {
-            other.container.labels.get(key) == Some(value)
-        };
-        self.all
-            .iter()
-            .copied()
-            .filter(|other| other.workload != from.workload)
-            .filter(|other| labels.iter().all(|label| has(other, label)))
-            .collect()
-    }
-
-    fn service(&self, project: &str, service: &str) -> Vec<&'a Participant> {
-        let (project, service) = (project.to_owned(), service.to_owned());
-        self.replicas(&Workload::Service { project, service }).to_vec()
-    }
+/// Works out what `participants` declare under `policy`; `services` are those that names may mean.
+pub fn declare(policy: &Policy, services: &Services, participants: &[&Participant]) -> Declaration {
+    Reader::new(policy, Index::new(participants, services)).read()
 }
 
 /// The order in which containers lead: those on their way out last, those that never ran before them, and the
@@ -329,10 +195,20 @@ pub fn has_run(container: &Container) -> bool {
     container.state != RunState::Created
 }
 
+/// Whether its program does not run, and no restart policy is about to start it.
+fn is_idle(container: &Container) -> bool {
+    !matches!(container.state, RunState::Running | RunState::Paused | RunState::Restarting)
+}
+
 /// Whether two looks at one container tell the same about what is declared: what changes most often,
-/// its attachments and whether it runs, declares nothing.
+/// its attachments and whether it runs, declares nothing. Of a replica it counts whether it runs, since another one
+/// may have taken its number.
 pub fn declares_the_same(a: &Container, b: &Container) -> bool {
-    a.name == b.name && a.labels == b.labels && rank(a) == rank(b)
+    let is_replica = workload::number(&a.labels).is_some();
+    a.name == b.name
+        && a.labels == b.labels
+        && rank(a) == rank(b)
+        && (!is_replica || is_idle(a) == is_idle(b))
 }
 
 /// A container on its way out can neither be started nor connected any more.

@@ -75,7 +75,7 @@ fn suppose(world: &World, consumer: &Workload, link: Link) -> Option<DeclaredLin
         })
         .collect();
     let supposed: Vec<&Participant> = supposed.iter().collect();
-    declare(world.policy(), &supposed).links.into_values().next()
+    declare(world.policy(), world.services(), &supposed).links.into_values().next()
 }
 
 /// The ends of the first path that runs at both ends, else of the first at all.

@@ -9,7 +9,7 @@ use std::fmt;
 use ipnet::Ipv4Net;
 
 use super::container::{Attachment, Container, ContainerId, Labels, Network, NetworkId};
-use super::declaration::{Edge, is_leaving, is_wireable};
+use super::declaration::{Edge, MAX_FEW_EDGES, is_leaving, is_wireable};
 use super::labels::message;
 use super::layout::{self, Spot};
 use super::link::EdgeKey;
@@ -43,6 +43,8 @@ pub struct Planned {
 pub enum Blocked {
     /// No subnet is left in the pool.
     PoolExhausted,
+    /// What is left is kept for other edges.
+    PoolReserved,
 }
 
 /// One engine call.
@@ -201,27 +203,29 @@ impl Planner<'_> {
                 self.attach(spot, existing);
             }
             Some(network) => self.discard(spot, network),
-            None => {
-                let Some(network) = self.create(prefix) else {
-                    self.plan.blocked = Some(Blocked::PoolExhausted);
-                    return;
-                };
-                self.attach(spot, network);
-            }
+            None => match self.create(prefix) {
+                Ok(network) => self.attach(spot, network),
+                Err(blocked) => self.plan.blocked = Some(blocked),
+            },
         }
     }
 
-    fn create(&mut self, prefix: u8) -> Option<NetworkRef> {
+    fn create(&mut self, prefix: u8) -> Result<NetworkRef, Blocked> {
         let policy = self.world.policy();
         let mut taken = self.world.taken_subnets();
         taken.extend(self.plan.claim());
+        let kept = self.edge.pool.kept(subnet::count_free(policy.pool, &[]));
+        if kept > 0 && subnet::count_free(policy.pool, &taken) <= kept {
+            return Err(Blocked::PoolReserved);
+        }
         let (subnet, name) = subnet::free(policy.pool, prefix, &taken)
             .map(|subnet| (subnet, policy.owner.network_name(self.key, subnet)))
-            .find(|(_, name)| !self.world.is_name_taken(name))?;
+            .find(|(_, name)| !self.world.is_name_taken(name))
+            .ok_or(Blocked::PoolExhausted)?;
         let labels = policy.owner.labels(self.key);
         let cause = self.links_of(|_| true);
         self.plan.act(Action::CreateNetwork(NewNetwork { name: name.clone(), subnet, labels }), cause);
-        Some(NetworkRef::New(name))
+        Ok(NetworkRef::New(name))
     }
 
     fn attach(&mut self, spot: &Spot, network: NetworkRef) {
@@ -385,6 +389,11 @@ impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PoolExhausted => f.write_str("no free subnet is left in the pool (--subnet-pool)"),
+            Self::PoolReserved => write!(
+                f,
+                "what is left of the pool (--subnet-pool) is kept for consumers that ever ran, and for the first \
+                 {MAX_FEW_EDGES} workloads that each of them links to: start the consumer, or enlarge the pool"
+            ),
         }
     }
 }

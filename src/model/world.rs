@@ -11,6 +11,7 @@ use super::labels;
 use super::link::EdgeKey;
 use super::obstacles::Obstacles;
 use super::owner::Owner;
+use super::services::Services;
 
 /// How many things seen to be gone are remembered between two whole lists; of more, the older half is
 /// forgotten. Only an answer that was asked for before all of those would be believed wrongly, until
@@ -80,6 +81,7 @@ pub struct World {
     /// Containers that exist, and that nobody could look at.
     unseen: BTreeSet<ContainerId>,
     obstacles: Obstacles,
+    services: Services,
     declaration: Declaration,
 }
 
@@ -95,6 +97,7 @@ impl World {
             listed: Stamp::default(),
             unseen: BTreeSet::new(),
             obstacles: Obstacles::default(),
+            services: Services::default(),
             declaration: Declaration::default(),
         }
     }
@@ -107,6 +110,11 @@ impl World {
     /// What all containers together declare.
     pub fn declaration(&self) -> &Declaration {
         &self.declaration
+    }
+
+    /// The compose services that there are, or were.
+    pub fn services(&self) -> &Services {
+        &self.services
     }
 
     /// Every container, with what its labels say.
@@ -382,8 +390,10 @@ impl World {
     /// Works out again what is declared, and says which edges that changed.
     fn declare_again(&mut self) -> BTreeSet<EdgeKey> {
         let new = {
-            let participants: Vec<&Participant> = self.participants().collect();
-            declaration::declare(&self.policy, &participants)
+            let participants: Vec<&Participant> =
+                self.participants.values().map(|seen| &seen.thing).collect();
+            self.services.see(participants.iter().copied());
+            declaration::declare(&self.policy, &self.services, &participants)
         };
         let old = std::mem::replace(&mut self.declaration, new);
         let new = &self.declaration;

@@ -63,7 +63,7 @@ fn containers<'w>(world: &'w World, args: &CheckArgs) -> Result<Found<'w>, Vec<S
         return bad(format!("{consumer} is both ends"), "name two different ones".to_owned());
     };
     let Some((from, to)) = inquiry::ends(world, &inquiry.link) else {
-        let resolution = inquiry.link.resolution;
+        let resolution = &inquiry.link.resolution;
         return match (resolution.found, resolution.ignored) {
             (0, 0) => {
                 bad(format!("there is no container and no service called {}", target.selector), known(world))
@@ -100,7 +100,7 @@ fn known(world: &World) -> String {
 }
 
 fn consent(world: &World, link: &DeclaredLink, args: &CheckArgs) -> Step {
-    let resolution = link.resolution;
+    let resolution = &link.resolution;
     match resolution.denied {
         0 if world.policy().default_deny => {
             Step::new("consent", Outcome::Good, "the provider's label accept names it")

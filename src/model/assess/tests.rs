@@ -7,6 +7,7 @@ use super::super::handshake::{FailReason, InconclusiveReason, Verdict};
 use super::super::lab::Lab;
 use super::super::mounts::{Mount, Source};
 use super::super::proof::Proof;
+use super::super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::*;
 
 #[derive(Default)]
@@ -200,6 +201,41 @@ fn a_replica_that_declares_a_link_otherwise_is_told_and_spoils_no_other_path() {
         );
         assert_eq!(link.link.target.to_string(), "db:1", "{what}");
     }
+}
+
+#[test]
+fn what_is_left_out_or_not_taken_for_the_service_is_told_with_what_to_do() {
+    let assessed = |lab: &Lab| {
+        let link = lab.world.declaration().links.values().next().unwrap();
+        let assessment = assess(&lab.world, link, &Told::default());
+        let reason = assessment.conditions.last().unwrap().reason.as_str();
+        (assessment.state, reason, assessment.message)
+    };
+    let mut lab = Lab::default();
+    for n in 0..70 {
+        lab.run(&format!("p{n}"), &[("a", "b")]);
+    }
+    lab.run("web", &[("tieline.link", "[a=b]:80")]);
+    let (state, reason, message) = assessed(&lab);
+    assert_eq!((state, reason), (State::Wiring, "TooManyEdges"));
+    assert!(
+        message.contains("6 of 70 containers are left out") && message.contains("at most 64"),
+        "{message}"
+    );
+
+    let mut lab = Lab::default();
+    let db = lab.run_service("shop/db", 1, &[]);
+    lab.run_service("shop/web", 1, &[("tieline.link", "db:5432")]);
+    lab.run("db", &[]);
+    lab.remove(&db);
+    let (state, reason, message) = assessed(&lab);
+    assert_eq!((state, reason), (State::Pending, "ProviderNotFound"));
+    assert!(message.contains("has no container now") && message.contains("[KEY=VALUE]"), "{message}");
+
+    lab.run("hook", &[(COMPOSE_PROJECT, "shop"), (COMPOSE_SERVICE, "cache")]);
+    lab.run("other", &[("tieline.link", "shop/cache:1")]);
+    let (_, _, message) = assessed(&lab);
+    assert!(message.contains("hook has the labels of that service"), "{message}");
 }
 
 #[test]

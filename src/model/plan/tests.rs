@@ -323,6 +323,28 @@ fn a_full_pool_blocks_only_what_is_new() {
 }
 
 #[test]
+fn what_never_ran_and_what_is_much_leaves_a_part_of_the_pool_to_others() {
+    // Room for sixteen networks.
+    let mut lab = Lab::with_pool("10.9.0.0/24");
+    for n in 0..30 {
+        lab.run(&format!("p{n}"), &[("a", "b")]);
+    }
+    let made = |lab: &mut Lab| {
+        lab.carry_out(false);
+        lab.world.owned().count()
+    };
+    let greedy = lab.run("greedy", &[("tieline.link", "[a=b]:80")]);
+    lab.change(&greedy, |container| container.state = RunState::Created);
+    assert_eq!(made(&mut lab), 12, "three quarters, since it never ran");
+    assert!(lab.plans().contains("is kept for consumers that ever ran"), "{}", lab.plans());
+    lab.run("web", &[("tieline.link", "p0:80")]);
+    assert_eq!(made(&mut lab), 13, "an ordinary consumer has room");
+    lab.change(&greedy, |container| container.state = RunState::Running);
+    assert_eq!(made(&mut lab), 16);
+    assert!(lab.plans().contains("no free subnet is left"), "{}", lab.plans());
+}
+
+#[test]
 fn a_name_or_subnet_that_somebody_else_took_is_left_alone() {
     let mut lab = Lab::default();
     lab.add_network("foreign", "mine", "10.213.0.0/24", None);
