@@ -74,7 +74,7 @@ pub async fn play_in<I, O, E>(
     let mut ends = Ends { stdin: Input::new(streams.stdin), stdout: streams.stdout };
     let played = async {
         match role {
-            Role::Listener { transport, ports, asked } => {
+            Role::Listener { transport, ports, asked, ipv6: _ } => {
                 listener::play(*transport, ports, *asked, &mut ends, &mut told).await
             }
             Role::Client { transport, host, ports: _, manner } => {

@@ -40,7 +40,7 @@ fn root(part: &Part) -> std::io::Result<Option<Root>> {
 
 fn role(part: Part) -> Role {
     match part {
-        Part::Listener { transport, ports, asked } => Role::Listener { transport, ports, asked },
+        Part::Listener { transport, ports, asked } => Role::Listener { transport, ports, asked, ipv6: true },
         Part::Client { transport, host, ports, manner } => Role::Client { transport, host, ports, manner },
         Part::SocketClient { path, manner, .. } => Role::SocketClient { path, manner },
     }
@@ -60,7 +60,7 @@ mod tests {
         let mut roles = Vec::new();
         for transport in [Transport::Tcp, Transport::Udp] {
             for asked in [None, Some(53)] {
-                roles.push(Role::Listener { transport, ports: vec![12345, 61001], asked });
+                roles.push(Role::Listener { transport, ports: vec![12345, 61001], asked, ipv6: true });
             }
             for manner in [Manner::Knock, Manner::Talk, Manner::Ask] {
                 for host in ["db", "10.0.0.2", "-h", "--manner=ask", "$(reboot)", "a b,c=d", ""] {

@@ -123,10 +123,32 @@ pub(super) fn attachment(endpoint: EndpointSettings) -> Attachment {
         aliases: endpoint.aliases.unwrap_or_default().into_iter().collect(),
         options: labels(endpoint.driver_opts),
         address: filled(endpoint.ip_address).and_then(|address| address.parse().ok()),
+        address6: filled(endpoint.global_ipv6_address).and_then(|address| address.parse().ok()),
     }
 }
 
 fn subnets(ipam: Option<Ipam>) -> Vec<Ipv4Net> {
     let configs = ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     configs.into_iter().filter_map(|config| config.subnet?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attachment_has_the_addresses_of_both_families_or_of_one() {
+        let addresses = |v4: &str, v6: &str| {
+            let endpoint = EndpointSettings {
+                ip_address: Some(v4.to_owned()),
+                global_ipv6_address: Some(v6.to_owned()),
+                ..EndpointSettings::default()
+            };
+            attachment(endpoint).addresses().map(|address| address.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(addresses("172.18.0.2", "fd00::2"), "fd00::2 172.18.0.2");
+        assert_eq!(addresses("172.18.0.2", ""), "172.18.0.2");
+        assert_eq!(addresses("", "fd00::2"), "fd00::2");
+        assert_eq!(addresses("", ""), "");
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
@@ -122,8 +122,10 @@ pub struct Attachment {
     /// Driver options given at connect. The engine keeps them for as long as the attachment, even
     /// when the network is gone.
     pub options: Labels,
-    /// The address while it runs.
+    /// The IPv4 address while it runs.
     pub address: Option<Ipv4Addr>,
+    /// The IPv6 address while it runs, where the network has IPv6.
+    pub address6: Option<Ipv6Addr>,
 }
 
 impl Container {
@@ -174,6 +176,11 @@ impl Attachment {
             Some(id) => *id == network.id,
             None => name == network.name,
         }
+    }
+
+    /// The addresses of both families.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.address6.map(IpAddr::from).into_iter().chain(self.address.map(IpAddr::from))
     }
 
     /// The id of the network of this attachment, which the container has under `name`, where the engine

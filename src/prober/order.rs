@@ -165,6 +165,7 @@ mod tests {
             transport: Transport::Tcp,
             host: "db".into(),
             address: Ipv4Addr::LOCALHOST,
+            address6: None,
             others: vec![],
             port: 80,
         });

@@ -16,7 +16,8 @@ pub fn argv(role: &Role, bound: Duration) -> Vec<String> {
     let list = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
     let mut argv = vec!["speak".to_owned(), format!("--bound-ms={}", bound.as_millis())];
     match role {
-        Role::Listener { transport, ports, asked } => {
+        // It listens at the addresses of both families.
+        Role::Listener { transport, ports, asked, ipv6: _ } => {
             argv.push("listener".to_owned());
             argv.push(format!("--transport={}", transport.as_str()));
             argv.push(format!("--ports={}", list(ports)));

@@ -1,7 +1,7 @@
 //! Clients: told by their first line to begin, they connect and then do as their manner is.
 
 use std::io::{self, ErrorKind};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Ends;
 use super::connection::{Connection, Until, failed};
-use super::names::Names;
+use super::names::{Names, any};
 use super::root::{self, Root};
 use super::told::Told;
 use crate::model::handshake::role::{Manner, Transport};
@@ -134,7 +134,7 @@ async fn reach<E: AsyncWrite + Unpin>(
                 return Ok(connection);
             }
             Ok(Err(error)) => {
-                told.complain(&format!("{address}:{port}: {error}")).await;
+                told.complain(&format!("{}: {error}", SocketAddr::new(*address, port))).await;
                 end = failed(&error);
             }
             Err(_) => end = End::Bound(Socket::Connecting),
@@ -144,11 +144,11 @@ async fn reach<E: AsyncWrite + Unpin>(
     Err(end)
 }
 
-async fn connect(transport: Transport, address: Ipv4Addr, port: u16) -> io::Result<Connection> {
+async fn connect(transport: Transport, address: IpAddr, port: u16) -> io::Result<Connection> {
     match transport {
         Transport::Tcp => TcpStream::connect((address, port)).await.map(Connection::Tcp),
         Transport::Udp => {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+            let socket = UdpSocket::bind((any(address), 0)).await?;
             socket.connect((address, port)).await?;
             Ok(Connection::Udp(socket))
         }

@@ -140,7 +140,10 @@ fn ended(heard: io::Result<()>) -> End {
 pub fn failed(error: &io::Error) -> End {
     match error.kind() {
         ErrorKind::ConnectionRefused => End::Failed(FailReason::Refused),
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => End::Failed(FailReason::NoRoute),
+        // The last is what the kernel says of an address of IPv6 where this side has none.
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+            End::Failed(FailReason::NoRoute)
+        }
         ErrorKind::TimedOut => End::Failed(FailReason::Timeout),
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
             End::Failed(FailReason::Reset)

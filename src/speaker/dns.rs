@@ -8,7 +8,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
-use super::names::Resolver;
+use super::names::{Resolver, any};
 
 /// Answers are no longer: without an extension that is not asked for, what is longer is cut.
 const ANSWER_BYTES: usize = 4096;
@@ -21,15 +21,25 @@ pub async fn look_up(
     resolver: &Resolver,
     candidates: &[String],
     until: Instant,
-) -> Result<Vec<Ipv4Addr>, String> {
+) -> Result<Vec<IpAddr>, String> {
     let mut why = String::new();
     for (index, name) in candidates.iter().enumerate() {
-        match ask_all(resolver, name, share(until, candidates.len() - index)).await {
+        match both_families(resolver, name, share(until, candidates.len() - index)).await {
             Ok(addresses) => return Ok(addresses),
             Err(other) => why = other,
         }
     }
     Err(why)
+}
+
+/// The addresses of `name` of both families, IPv6 first. The two questions are asked at once, as C libraries do.
+async fn both_families(resolver: &Resolver, name: &str, until: Instant) -> Result<Vec<IpAddr>, String> {
+    let ask = |family| ask_all(resolver, name, family, until);
+    match tokio::join!(ask(TYPE::AAAA), ask(TYPE::A)) {
+        (Ok(v6), Ok(v4)) => Ok([v6, v4].concat()),
+        (Ok(addresses), Err(_)) | (Err(_), Ok(addresses)) => Ok(addresses),
+        (Err(_), Err(why)) => Err(why),
+    }
 }
 
 /// The end of a fair part of the time until `until`, where `parts` are to come.
@@ -39,13 +49,18 @@ fn share(until: Instant, parts: usize) -> Instant {
 }
 
 /// Asks one nameserver after the other, until one says that there is such a name, or that there is none.
-async fn ask_all(resolver: &Resolver, name: &str, until: Instant) -> Result<Vec<Ipv4Addr>, String> {
+async fn ask_all(
+    resolver: &Resolver,
+    name: &str,
+    family: TYPE,
+    until: Instant,
+) -> Result<Vec<IpAddr>, String> {
     let mut why = String::new();
     for (index, server) in resolver.nameservers.iter().enumerate() {
         let patience = resolver.timeout * resolver.attempts;
         let until = share(until, resolver.nameservers.len() - index).min(Instant::now() + patience);
         let attempts = resolver.attempts.try_into().unwrap_or(1);
-        let what = match ask(*server, name, attempts, until).await {
+        let what = match ask(*server, (name, family), attempts, until).await {
             Ok(Answer::Addresses(addresses)) => return Ok(addresses),
             Ok(Answer::None) => return Err(format!("{name}: {} knows no such host", server.ip())),
             Ok(Answer::Refused(code)) => format!("answers {code:?}"),
@@ -58,19 +73,22 @@ async fn ask_all(resolver: &Resolver, name: &str, until: Instant) -> Result<Vec<
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<IpAddr>),
     None,
     /// It does not know, or does not tell: another one may.
     Refused(RCODE),
 }
 
-async fn ask(server: SocketAddr, name: &str, attempts: usize, until: Instant) -> io::Result<Answer> {
+async fn ask(
+    server: SocketAddr,
+    (name, family): (&str, TYPE),
+    attempts: usize,
+    until: Instant,
+) -> io::Result<Answer> {
     let id = fastrand::u16(..);
     // No name that can be asked for: there is no such host.
-    let Some(question) = question(id, name) else { return Ok(Answer::None) };
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let Some(question) = question(id, name, family) else { return Ok(Answer::None) };
+    let socket = UdpSocket::bind((any(server.ip()), 0)).await?;
     socket.connect(server).await?;
     for attempt in 0..attempts {
         socket.send(&question).await?;
@@ -91,11 +109,11 @@ async fn hear(socket: &UdpSocket, id: u16) -> io::Result<Answer> {
     }
 }
 
-fn question(id: u16, name: &str) -> Option<Vec<u8>> {
+fn question(id: u16, name: &str, family: TYPE) -> Option<Vec<u8>> {
     let mut packet = Packet::new_query(id);
     packet.set_flags(PacketFlag::RECURSION_DESIRED);
     let name = Name::new(name).ok()?;
-    packet.questions.push(Question::new(name, QTYPE::TYPE(TYPE::A), QCLASS::CLASS(CLASS::IN), false));
+    packet.questions.push(Question::new(name, QTYPE::TYPE(family), QCLASS::CLASS(CLASS::IN), false));
     packet.build_bytes_vec().ok()
 }
 
@@ -105,11 +123,12 @@ fn read(bytes: &[u8], id: u16) -> Option<Answer> {
     if packet.id() != id || !packet.has_flags(PacketFlag::RESPONSE) {
         return None;
     }
-    let addresses: Vec<Ipv4Addr> = packet
+    let addresses: Vec<IpAddr> = packet
         .answers
         .iter()
         .filter_map(|record| match &record.rdata {
-            RData::A(a) => Some(Ipv4Addr::from(a.address)),
+            RData::A(a) => Some(Ipv4Addr::from(a.address).into()),
+            RData::AAAA(aaaa) => Some(Ipv6Addr::from(aaaa.address).into()),
             _ => None,
         })
         .collect();
@@ -125,12 +144,14 @@ mod tests {
     use std::time::Duration;
 
     use simple_dns::ResourceRecord;
-    use simple_dns::rdata::{A, CNAME};
+    use simple_dns::rdata::{A, AAAA, CNAME};
 
     use super::*;
     use crate::speaker::names::Names;
 
-    const DB: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const DB: IpAddr = IpAddr::V4(DB_4);
+    const DB_4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const DB_6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 2);
 
     fn reply(question: &[u8], change: impl FnOnce(&mut Packet)) -> Vec<u8> {
         let mut packet = Packet::parse(question).unwrap().into_reply();
@@ -141,7 +162,7 @@ mod tests {
     fn found(packet: &mut Packet) {
         let rows = [
             ("db", RData::CNAME(CNAME(Name::new_unchecked("db-1")))),
-            ("db-1", RData::A(A { address: DB.into() })),
+            ("db-1", RData::A(A { address: DB_4.into() })),
         ];
         packet.answers = rows
             .map(|(name, data)| ResourceRecord::new(Name::new_unchecked(name), CLASS::IN, 1, data))
@@ -151,24 +172,38 @@ mod tests {
     /// Makes of a question what is answered to it.
     type Reply = fn(&[u8]) -> Vec<Vec<u8>>;
 
-    /// A nameserver that answers the n-th question by the n-th of `answers`, and then no more.
+    /// A nameserver that answers the n-th question for IPv4 by the n-th of `answers`, and then no more. It knows
+    /// no address of IPv6.
     async fn server<const N: usize>(answers: [Reply; N]) -> SocketAddr {
+        server_of_both(answers, |question| vec![reply(question, |_| ())]).await
+    }
+
+    /// The same, with an answer to every question for IPv6.
+    async fn server_of_both<const N: usize>(answers: [Reply; N], to_ipv6: Reply) -> SocketAddr {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = socket.local_addr().unwrap();
+        let mut answers = answers.into_iter();
         tokio::spawn(async move {
             let mut bytes = [0; 512];
-            for answer in answers {
+            loop {
                 let (length, peer) = socket.recv_from(&mut bytes).await.unwrap();
+                let asked = Packet::parse(&bytes[..length]).unwrap();
+                let is_ipv6 = asked.questions[0].qtype == QTYPE::TYPE(TYPE::AAAA);
+                let Some(answer) = (if is_ipv6 { Some(to_ipv6) } else { answers.next() }) else { continue };
                 for answer in answer(&bytes[..length]) {
                     socket.send_to(&answer, peer).await.unwrap();
                 }
             }
-            std::future::pending::<()>().await;
         });
         address
     }
 
-    async fn resolve(host: &str, servers: &[SocketAddr]) -> Result<Vec<Ipv4Addr>, String> {
+    fn found_6(packet: &mut Packet) {
+        let data = RData::AAAA(AAAA { address: DB_6.into() });
+        packet.answers = vec![ResourceRecord::new(Name::new_unchecked("db"), CLASS::IN, 1, data)];
+    }
+
+    async fn resolve(host: &str, servers: &[SocketAddr]) -> Result<Vec<IpAddr>, String> {
         let mut names = Names::new("", "search shop");
         names.resolver.nameservers = servers.to_vec();
         names.resolve(host, Instant::now() + Duration::from_secs(8)).await
@@ -178,6 +213,20 @@ mod tests {
     async fn the_address_behind_another_name_is_found() {
         let server = server([|question| vec![reply(question, found)]]).await;
         assert_eq!(resolve("db.", &[server]).await, Ok(vec![DB]));
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_both_families_are_found_ipv6_first() {
+        let both = server_of_both([|question| vec![reply(question, found)]], |question| {
+            vec![reply(question, found_6)]
+        });
+        assert_eq!(resolve("db.", &[both.await]).await, Ok(vec![DB_6.into(), DB]));
+        let no_4 = |question: &[u8]| vec![reply(question, |_| ())];
+        let only_6 = server_of_both([no_4], |question| vec![reply(question, found_6)]);
+        assert_eq!(resolve("db.", &[only_6.await]).await, Ok(vec![DB_6.into()]));
+        let fails = |question: &[u8]| vec![reply(question, |it| *it.rcode_mut() = RCODE::ServerFailure)];
+        let only_4 = server_of_both([|question| vec![reply(question, found)]], fails);
+        assert_eq!(resolve("db.", &[only_4.await]).await, Ok(vec![DB]));
     }
 
     #[tokio::test]

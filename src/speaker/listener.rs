@@ -1,10 +1,12 @@
 //! The listener: has a port that nobody else has, and serves one peer.
 
 use std::io::{self, ErrorKind};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rustix::net::sockopt::set_ipv6_v6only;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
 use super::Ends;
 use super::connection::{Connection, Until, failed};
@@ -31,7 +33,7 @@ where
     }
     let mut end = End::Busy;
     for port in ports {
-        match bind(transport, *port).await {
+        match bind(transport, *port) {
             Ok(bound) => {
                 told.say(&format!("ready {port}")).await;
                 return serve(bound, ends).await;
@@ -51,13 +53,43 @@ enum Bound {
     Udp(UdpSocket),
 }
 
-/// Takes a port that nobody has: on Linux what is bound here can be shared only with those who listen on
-/// nothing.
-async fn bind(transport: Transport, port: u16) -> io::Result<Bound> {
-    let any = (Ipv4Addr::UNSPECIFIED, port);
+/// How many connections wait to be let in. One is served.
+const QUEUE: u32 = 16;
+
+/// Takes a port that nobody has, at the addresses of both families: the provider's name may lead to either. On
+/// Linux what is bound here can be shared only with those who listen on nothing.
+fn bind(transport: Transport, port: u16) -> io::Result<Bound> {
+    match bind_to((Ipv6Addr::UNSPECIFIED, port).into(), transport) {
+        Err(error) if error.kind() != ErrorKind::AddrInUse => {
+            // Without IPv6 in the kernel there is one family.
+            bind_to((Ipv4Addr::UNSPECIFIED, port).into(), transport)
+        }
+        bound => bound,
+    }
+}
+
+fn bind_to(address: SocketAddr, transport: Transport) -> io::Result<Bound> {
+    let (family, kind) = match (address, transport) {
+        (SocketAddr::V4(_), Transport::Tcp) => (AddressFamily::INET, SocketType::STREAM),
+        (SocketAddr::V4(_), Transport::Udp) => (AddressFamily::INET, SocketType::DGRAM),
+        (SocketAddr::V6(_), Transport::Tcp) => (AddressFamily::INET6, SocketType::STREAM),
+        (SocketAddr::V6(_), Transport::Udp) => (AddressFamily::INET6, SocketType::DGRAM),
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    if address.is_ipv6() {
+        set_ipv6_v6only(&socket, false)?;
+    }
     match transport {
-        Transport::Tcp => TcpListener::bind(any).await.map(Bound::Tcp),
-        Transport::Udp => UdpSocket::bind(any).await.map(Bound::Udp),
+        Transport::Tcp => {
+            let socket = TcpSocket::from_std_stream(socket.into());
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(QUEUE).map(Bound::Tcp)
+        }
+        Transport::Udp => {
+            rustix::net::bind(&socket, &address)?;
+            UdpSocket::from_std(socket.into()).map(Bound::Udp)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names of hosts, looked up as a container's own programs would: in its hosts file, then at the nameservers
-//! of its `resolv.conf`. IPv4 only.
+//! of its `resolv.conf`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,11 +45,11 @@ impl Names {
         Self::new(&text(hosts), &text(resolv_conf))
     }
 
-    /// The addresses of `host`.
+    /// The addresses of `host`, in the order in which programs try them: most C libraries put IPv6 first.
     ///
     /// # Errors
     /// If there are none, with what a person should know of it.
-    pub(super) async fn resolve(&self, host: &str, until: Instant) -> Result<Vec<Ipv4Addr>, String> {
+    pub(super) async fn resolve(&self, host: &str, until: Instant) -> Result<Vec<IpAddr>, String> {
         let listed = self.listed(host);
         if !listed.is_empty() {
             return Ok(listed);
@@ -58,7 +58,7 @@ impl Names {
     }
 
     /// What needs no nameserver: an address itself, or what the hosts file has.
-    fn listed(&self, host: &str) -> Vec<Ipv4Addr> {
+    fn listed(&self, host: &str) -> Vec<IpAddr> {
         if let Ok(address) = host.parse() {
             return vec![address];
         }
@@ -68,7 +68,17 @@ impl Names {
             let address = words.next()?.parse().ok()?;
             words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
         };
-        self.hosts.lines().filter_map(named).collect()
+        let mut found: Vec<IpAddr> = self.hosts.lines().filter_map(named).collect();
+        found.sort_by_key(IpAddr::is_ipv4);
+        found
+    }
+}
+
+/// The address by which a socket of the family of `peer` is bound to no address of its own.
+pub(super) fn any(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -143,14 +153,15 @@ nonsense db
 ";
 
     #[test]
-    fn a_hosts_file_gives_every_ipv4_address_of_a_name() {
+    fn a_hosts_file_gives_every_address_of_a_name_ipv6_first() {
         let names = Names::new(HOSTS, "");
-        let address = |last| Ipv4Addr::new(10, 0, 0, last);
-        assert_eq!(names.listed("db"), [address(2), address(3)]);
-        assert_eq!(names.listed("Db.Shop"), [address(2)]);
-        assert_eq!(names.listed("localhost"), [Ipv4Addr::LOCALHOST]);
-        assert_eq!(names.listed("real"), [] as [Ipv4Addr; 0]);
-        assert_eq!(names.listed("10.0.0.7"), [address(7)]);
+        let listed = |host| names.listed(host).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(listed("db"), "10.0.0.2 10.0.0.3");
+        assert_eq!(listed("Db.Shop"), "10.0.0.2");
+        assert_eq!(listed("localhost"), "::1 127.0.0.1");
+        assert_eq!(listed("real"), "");
+        assert_eq!(listed("10.0.0.7"), "10.0.0.7");
+        assert_eq!(listed("fd00::7"), "fd00::7");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use crate::model::handshake::role::Transport;
 
 /// How the table writes `::1`.
 const LOOPBACK_6: &str = "00000000000000000000000001000000:";
+/// How the table of IPv6 begins an address of IPv4.
+const MAPPED: &str = "0000000000000000FFFF0000";
 
 /// Whether somebody in this thread's network namespace has `port`. To try and take it would tell as well, and
 /// might be in the way of whoever is about to.
@@ -24,7 +26,8 @@ fn has(rows: &str, transport: Transport, port: u16) -> bool {
         let (Some(here), Some(there), Some(state)) = (cells.nth(1), cells.next(), cells.next()) else {
             return false;
         };
-        let loopback = here.find(':') == Some(8) && here[..8].ends_with("7F") || here.starts_with(LOOPBACK_6);
+        let v4 = here.strip_prefix(MAPPED).unwrap_or(here);
+        let loopback = v4.find(':') == Some(8) && v4[..8].ends_with("7F") || here.starts_with(LOOPBACK_6);
         let listens = match transport {
             Transport::Tcp => state == "0A",
             Transport::Udp => !loopback && there.ends_with(":0000"),
@@ -59,6 +62,8 @@ mod tests {
             ("00000000000000000000000000000000:14B4", "00000000000000000000000000000000:0000", true),
             ("0100007F:14B4", "00000000:0000", false),
             ("0B00007F:14B4", "00000000:0000", false),
+            ("0000000000000000FFFF00000100007F:14B4", "00000000000000000000000000000000:0000", false),
+            ("0000000000000000FFFF00000200D50A:14B4", "00000000000000000000000000000000:0000", true),
             ("00000000000000000000000001000000:14B4", "00000000000000000000000000000000:0000", false),
             ("0200D50A:14B4", "0300D50A:0035", false),
         ] {

@@ -1,7 +1,7 @@
 //! What a side does, on this machine's loopback.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -88,7 +88,7 @@ fn udp_client(manner: Manner) -> Role {
 }
 
 fn listener(transport: Transport, ports: &[u16]) -> Role {
-    Role::Listener { transport, ports: ports.to_vec(), asked: None }
+    Role::Listener { transport, ports: ports.to_vec(), asked: None, ipv6: true }
 }
 
 /// A client that was told to begin.
@@ -247,7 +247,12 @@ async fn a_port_that_somebody_has_is_left_alone() {
     let mut side = Side::start(listener(Transport::Tcp, &[taken]), BOUND);
     assert_eq!(side.end().await, End::Busy);
     let free = free_port().await;
-    let role = Role::Listener { transport: Transport::Tcp, ports: vec![taken, free], asked: Some(taken) };
+    let role = Role::Listener {
+        transport: Transport::Tcp,
+        ports: vec![taken, free],
+        asked: Some(taken),
+        ipv6: true,
+    };
     let mut side = Side::start(role, BOUND);
     assert_eq!(side.ready().await, free);
     assert!(side.heard.held());
@@ -255,11 +260,12 @@ async fn a_port_that_somebody_has_is_left_alone() {
     // On the loopback alone nobody else would reach it.
     let theirs = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
     let taken = theirs.local_addr().unwrap().port();
-    let role = Role::Listener { transport: Transport::Udp, ports: vec![taken], asked: Some(taken) };
+    let role =
+        Role::Listener { transport: Transport::Udp, ports: vec![taken], asked: Some(taken), ipv6: true };
     let mut side = Side::start(role, BOUND);
     assert_eq!(side.end().await, End::Busy);
     assert!(side.heard.held());
-    let role = Role::Listener { transport: Transport::Udp, ports: vec![free], asked: Some(free) };
+    let role = Role::Listener { transport: Transport::Udp, ports: vec![free], asked: Some(free), ipv6: true };
     let mut side = Side::start(role, BOUND);
     assert_eq!(side.ready().await, free);
     assert!(!side.heard.held(), "before it took the port itself");
@@ -313,6 +319,40 @@ async fn a_name_of_several_addresses_is_tried_at_each() {
     assert_eq!(side.end().await, End::Open);
     assert_eq!(side.heard.peer(), Some(HERE.into()));
     drop(server);
+}
+
+#[tokio::test]
+async fn a_name_with_addresses_of_both_families_is_tried_at_both_ipv6_first() {
+    let names = || Names::new("127.0.0.1 db\n::1 db\n", "");
+    let (_only_4, port) = server().await;
+    let mut side = Side::start_with(client("db", Manner::Knock), BOUND, names());
+    side.say(&format!("{port}\n")).await;
+    assert_eq!(side.end().await, End::Open);
+    assert_eq!(side.heard.peer(), Some(HERE.into()), "it was refused at the first");
+    let mut both = Side::start(listener(Transport::Tcp, &[free_port().await]), BOUND);
+    let port = both.ready().await;
+    let mut side = Side::start_with(client("db", Manner::Knock), BOUND, names());
+    side.say(&format!("{port}\n")).await;
+    assert_eq!(side.end().await, End::Open);
+    assert_eq!(side.heard.peer(), Some(Ipv6Addr::LOCALHOST.into()));
+}
+
+#[tokio::test]
+async fn a_listener_is_reached_by_either_family() {
+    for transport in [Transport::Tcp, Transport::Udp] {
+        for host in ["127.0.0.1", "::1"] {
+            let mut listener = Side::start(listener(transport, &[free_port().await]), BOUND);
+            let port = listener.ready().await;
+            let role =
+                Role::Client { transport, host: host.to_owned(), ports: vec![port], manner: Manner::Talk };
+            let mut client = begun(role, BOUND, &format!("{port}\nrequest\n")).await;
+            listener.hear_until(|heard| heard.stdout() == b"request\n").await;
+            client.hear_until(Transcript::connected).await;
+            assert_eq!(client.heard.peer(), Some(host.parse().unwrap()));
+            client.stdin = None;
+            client.end().await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What a side tells of itself, in the lines that [`crate::model::handshake::transcript`] reads.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -10,7 +10,7 @@ use crate::model::handshake::transcript::{End, Socket};
 pub struct Told<E> {
     stderr: E,
     /// Where the side's own connection leads, and how far it is.
-    socket: Option<(Socket, Option<Ipv4Addr>)>,
+    socket: Option<(Socket, Option<IpAddr>)>,
 }
 
 impl<E: AsyncWrite + Unpin> Told<E> {
@@ -30,12 +30,12 @@ impl<E: AsyncWrite + Unpin> Told<E> {
     }
 
     /// Keeps in mind that a connection is being made.
-    pub fn connects(&mut self, to: Option<Ipv4Addr>) {
+    pub fn connects(&mut self, to: Option<IpAddr>) {
         self.socket = Some((Socket::Connecting, to));
     }
 
     /// Says that it is made.
-    pub async fn connected(&mut self, to: Option<Ipv4Addr>) {
+    pub async fn connected(&mut self, to: Option<IpAddr>) {
         self.socket = Some((Socket::Connected, to));
         self.say_peer().await;
     }

@@ -9,6 +9,7 @@ mod foreign;
 mod freeze;
 mod handshakes;
 mod helpers;
+mod ipv6;
 mod killed;
 mod labels;
 pub mod metrics;

@@ -128,6 +128,7 @@ pub fn request(consumer: &Side, provider: &Side, port: u16, mode: Handshake) -> 
             transport: Transport::Tcp,
             host: provider.name.clone(),
             address: provider.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            address6: None,
             others: vec![],
             port,
         }),

@@ -372,6 +372,7 @@ impl Plan {
                 host,
                 // One that does not run has none any more.
                 address: provider.address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+                address6: None,
                 others: vec![],
                 port,
             }),

@@ -6,7 +6,7 @@ shift 4
 
 # Whether a socket of udp takes what comes from others: it is neither the loopback's nor a client's.
 reached() {
-	case $here in ??????7F:* | 00000000000000000000000001000000:*) return 1 ;; esac
+	case ${here#0000000000000000FFFF0000} in ??????7F:* | 00000000000000000000000001000000:*) return 1 ;; esac
 	case $there in *:0000) ;; *) return 1 ;; esac
 }
 

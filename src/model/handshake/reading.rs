@@ -103,7 +103,7 @@ fn connection(
         Some(End::Open | End::Exit(0) | End::Bound(Socket::Connected)) => Connection::Made,
         Some(End::Bound(Socket::Connecting)) => Connection::Failed(FailReason::Timeout),
         // Where the socket cannot be seen, or was closed just now, the word of a flavour that tells is good enough.
-        Some(End::Bound(Socket::Missing)) => match complained(medium, None, &client.complaint()) {
+        Some(End::Bound(Socket::Missing)) => match complained(medium, None, &client.words()) {
             // It looks no name up: the container lets nobody see its socket.
             Connection::Unknown(_) if medium == Medium::Socket => {
                 Connection::Unknown(InconclusiveReason::Unsupported)
@@ -112,14 +112,14 @@ fn connection(
             told => told,
         },
         Some(End::Exit(126 | 127)) => Connection::Unknown(InconclusiveReason::NoNetcat),
-        Some(End::Exit(_)) => match complained(medium, flavour, &client.complaint()) {
+        Some(End::Exit(_)) => match complained(medium, flavour, &client.words()) {
             Connection::Unknown(InconclusiveReason::Unexplained) if client.connected() => Connection::Made,
             told => told,
         },
         Some(End::Lacks(_)) => Connection::Unknown(InconclusiveReason::Unsupported),
         Some(End::Failed(FailReason::Refused)) => refused(medium),
         Some(End::Failed(reason)) => Connection::Failed(reason),
-        Some(End::Untold(reason)) => match Complaint::of(&client.complaint()) {
+        Some(End::Untold(reason)) => match Complaint::of(&client.words()) {
             Some(Complaint::Connected) => Connection::Made,
             _ => Connection::Unknown(reason),
         },
@@ -134,7 +134,7 @@ pub fn no_listener(listener: &Transcript, exit: Option<i64>) -> InconclusiveReas
     match listener.end() {
         Some(End::Busy) => InconclusiveReason::PortBusy,
         Some(End::Exit(126 | 127)) => InconclusiveReason::NoNetcat,
-        Some(End::Exit(_)) => match Complaint::of(&listener.complaint()) {
+        Some(End::Exit(_)) => match Complaint::of(&listener.words()) {
             Some(Complaint::PortBusy) => InconclusiveReason::PortBusy,
             Some(Complaint::Denied) => InconclusiveReason::PermissionDenied,
             Some(Complaint::NoTool) => InconclusiveReason::Unsupported,
@@ -160,7 +160,7 @@ pub fn not_told(client: &Transcript, exit: Option<i64>) -> InconclusiveReason {
 /// Why a script ended without saying how.
 pub fn cut_off(script: &Transcript, exit: Option<i64>) -> InconclusiveReason {
     // The engine reports a program that it cannot start on stdout.
-    let said = format!("{}{}", String::from_utf8_lossy(script.stdout()), script.complaint());
+    let said = format!("{}{}", String::from_utf8_lossy(script.stdout()), script.words());
     match exit {
         Some(126 | 127) if said.contains("ermission denied") => InconclusiveReason::PermissionDenied,
         // A container that ends just then cannot start anything either, and the engine says 126 too.
@@ -180,6 +180,8 @@ fn refused(medium: Medium) -> Connection {
 }
 
 fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connection {
+    // What it says before is of addresses that did not let it in.
+    let text = text.rfind(CONNECTED).map_or(text, |at| &text[at..]);
     match Complaint::of(text) {
         Some(Complaint::NoFile) if medium == Medium::Socket => Connection::Failed(FailReason::SocketMissing),
         Some(Complaint::NoStream) if medium == Medium::Socket => {
@@ -204,6 +206,9 @@ fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connectio
     }
 }
 
+/// What that of OpenBSD says once an address lets it in.
+const CONNECTED: &str = "succeeded!";
+
 /// What `nc` complains of, whatever its flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Complaint {
@@ -222,7 +227,7 @@ enum Complaint {
 
 impl Complaint {
     /// The texts of all flavours in the C locale; the first that matches wins.
-    const TEXTS: [(&str, Self); 27] = [
+    const TEXTS: [(&str, Self); 28] = [
         ("bad address", Self::Name),
         ("getaddrinfo for host", Self::Name),
         ("forward host lookup failed", Self::Name),
@@ -239,13 +244,15 @@ impl Complaint {
         ("nc: timeout", Self::Timeout),
         ("No route to host", Self::Unreachable),
         ("Network is unreachable", Self::Unreachable),
+        // An IPv6 address, where the container has none itself.
+        ("annot assign requested address", Self::Unreachable),
         ("Address already in use", Self::PortBusy),
         ("Can't grab", Self::PortBusy),
         ("not found", Self::NoTool),
         ("nvalid option", Self::NoTool),
         ("nknown option", Self::NoTool),
         ("(see \"nc --help\")", Self::NoTool),
-        ("succeeded!", Self::Connected),
+        (CONNECTED, Self::Connected),
         (") open", Self::Connected),
         ("No such file or directory", Self::NoFile),
         ("Not a directory", Self::NoFile),

@@ -35,12 +35,14 @@ pub enum Role {
         ports: Vec<u16>,
         /// Says besides whether somebody has this port already.
         asked: Option<u16>,
+        /// At the IPv6 addresses too, which some have to be told: the provider has such addresses.
+        ipv6: bool,
     },
     /// Connects to a port.
     Client {
         /// By what.
         transport: Transport,
-        /// To whom: a name to be looked up, or an IPv4 address.
+        /// To whom: a name to be looked up, or an address.
         host: String,
         /// To one of these. Which one is the first line of its stdin ([`port_line`]).
         ports: Vec<u16>,

@@ -33,11 +33,11 @@ pub fn detect() -> Command {
 pub fn play(tool: &Tool, role: &Role, bound: Duration) -> Option<Command> {
     let bound = centiseconds(bound);
     match role {
-        Role::Listener { transport, ports, asked } => {
+        Role::Listener { transport, ports, asked, ipv6 } => {
             let ports: Vec<_> = ports.iter().map(|port| format!("{port}:{port:04X}")).collect();
             let asked = asked.map_or(String::new(), hex);
             let arguments = vec![bound, transport.as_str().to_owned(), asked, ports.join(" ")];
-            Some(script(LISTENER, [arguments, tool.listen(*transport)?].concat()))
+            Some(script(LISTENER, [arguments, tool.listen(*transport, *ipv6)?].concat()))
         }
         Role::Client { transport, host, ports, manner } => {
             let ports: Vec<_> = ports.iter().copied().map(hex).collect();
@@ -117,8 +117,16 @@ mod tests {
 
     #[test]
     fn a_listener_gets_its_ports_in_decimal_and_as_the_kernel_prints_them() {
-        let role = Role::Listener { transport: Transport::Tcp, ports: vec![12345, 61001], asked: Some(53) };
-        let command = play(&tool(), &role, Duration::from_secs(3)).unwrap();
-        assert_eq!(command.argv[4..], ["300", "tcp", "0035", "12345:3039 61001:EE49", "nc", "-l", "-p"]);
+        let listen = |tool: &Tool, ipv6| {
+            let (transport, ports) = (Transport::Tcp, vec![12345, 61001]);
+            let role = Role::Listener { transport, ports, asked: Some(53), ipv6 };
+            play(tool, &role, Duration::from_secs(3)).unwrap().argv.split_off(4)
+        };
+        let ports = ["300", "tcp", "0035", "12345:3039 61001:EE49"];
+        assert_eq!(listen(&tool(), true), [&ports[..], &["nc", "-l", "-p"]].concat());
+        // Unless told, it listens on IPv4 alone.
+        let tool = Tool { flavour: Flavour::OpenBsd, ..tool() };
+        assert_eq!(listen(&tool, true), [&ports[..], &["nc", "-6", "-N", "-l"]].concat());
+        assert_eq!(listen(&tool, false), [&ports[..], &["nc", "-N", "-l"]].concat());
     }
 }

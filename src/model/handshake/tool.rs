@@ -112,9 +112,13 @@ pub const PROGRAMS: [&str; 8] =
     ["nc", "ncat", "netcat", "nc.openbsd", "nc.traditional", "busybox nc", "toybox nc", "bash"];
 
 impl Tool {
-    /// The command of a listener, up to its port; none where it cannot listen so.
-    pub fn listen(&self, transport: Transport) -> Option<Vec<String>> {
-        Some(self.command(self.flavour.listen(transport)?))
+    /// The command of a listener, up to its port; none where it cannot listen so. With `ipv6`, it listens at the
+    /// addresses of both families where it can.
+    pub fn listen(&self, transport: Transport, ipv6: bool) -> Option<Vec<String>> {
+        let options = self.flavour.listen(transport)?;
+        // These two listen on IPv4 alone unless told, and then on both.
+        let both = ipv6 && matches!(self.flavour, Flavour::OpenBsd | Flavour::Toybox);
+        Some(self.command(&[if both { &["-6"][..] } else { &[] }, options].concat()))
     }
 
     /// The command of a client, up to its port; none where it cannot connect so.
@@ -217,7 +221,7 @@ mod tests {
             for (flavour, (listen, client)) in Flavour::ALL.into_iter().zip(commands) {
                 let tool = Tool { program: vec!["nc".into()], flavour };
                 let words = |argv: Option<Vec<String>>| argv.map_or(String::new(), |argv| argv.join(" "));
-                assert_eq!(words(tool.listen(transport)), listen);
+                assert_eq!(words(tool.listen(transport, false)), listen);
                 assert_eq!(words(tool.client(transport, Manner::Talk, "db")), client);
             }
         }

@@ -128,14 +128,19 @@ impl Transcript {
         self.marks.iter().find_map(|mark| read_end(mark))
     }
 
-    /// What `nc` itself said, on one line.
+    /// What `nc` itself said, fit to be shown.
     pub fn complaint(&self) -> String {
+        excerpt(self.words().as_bytes())
+    }
+
+    /// What `nc` itself said, on one line.
+    pub fn words(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let own = |line: &&str| !line.is_empty() && !line.starts_with(MARK);
         let mut lines: Vec<_> = text.lines().map(str::trim).filter(own).collect();
         // A listener says the same of each port.
         lines.dedup();
-        excerpt(lines.join("; ").as_bytes())
+        lines.join("; ")
     }
 }
 

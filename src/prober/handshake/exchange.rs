@@ -29,7 +29,8 @@ impl<M: Means> Making<'_, M> {
     ) -> Result<Told, Trouble> {
         let Request { consumer, provider, .. } = self.request;
         let (transport, ports) = (route.transport, ports.to_vec());
-        let listen = Role::Listener { transport, ports: ports.clone(), asked };
+        let ipv6 = route.ipv6().next().is_some();
+        let listen = Role::Listener { transport, ports: ports.clone(), asked, ipv6 };
         let talk = Role::Client { transport, host: host.to_owned(), ports, manner: Manner::Talk };
         // Starting a process is most of the cost, so both start at once; the client waits for its port.
         let mut pair = Pair::start(self.start(provider, &listen), self.start(consumer, &talk)).await?;

@@ -1,17 +1,18 @@
 //! By name and by address: that a name works says nothing unless it leads to the provider, and where it does
 //! not work, the address tells whether anything else does.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::{Attempt, PortRoute};
 use super::modes::{Making, Told, high_ports};
 use super::{Means, Trouble};
-use crate::model::handshake::{FailReason, Verdict};
+use crate::model::handshake::role::Transport;
+use crate::model::handshake::{FailReason, InconclusiveReason, Verdict};
 
 /// Where a connection by name led.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lead {
-    /// To the provider's address on the link's network.
+    /// To an address of the provider on the link's network.
     Link,
     /// It was over before anybody saw it.
     Unseen,
@@ -24,16 +25,40 @@ enum Lead {
 fn lead(peer: Option<IpAddr>, route: &PortRoute) -> Lead {
     match peer {
         None => Lead::Unseen,
-        Some(peer) if peer == route.address => Lead::Link,
-        Some(peer) if route.others.iter().any(|other| peer == *other) => Lead::Detour(peer),
+        Some(peer) if peer == route.address || Some(peer) == route.address6.map(IpAddr::from) => Lead::Link,
+        Some(peer) if route.others.contains(&peer) => Lead::Detour(peer),
         Some(peer) => Lead::Elsewhere(peer),
     }
+}
+
+/// The provider's IPv6 address that did not let the consumer in, where the consumer's `nc` went to it by the name
+/// and tried no other address, as that of Debian's busybox does. Most programs try the IPv4 address next.
+fn dead_end(told: &Told, route: &PortRoute) -> Option<Ipv6Addr> {
+    let Some(IpAddr::V6(peer)) = told.peer else { return None };
+    if !route.ipv6().any(|own| own == peer) {
+        return None;
+    }
+    let not_let_in = match told.attempt.verdict {
+        // Programs do not notice that a datagram went nowhere. In an exchange it is the listener's fault.
+        Verdict::Fail(FailReason::Refused | FailReason::NoRoute | FailReason::Timeout) => {
+            route.transport == Transport::Tcp || told.proven
+        }
+        Verdict::Pass { listening, .. } => listening == Some(false) && route.transport == Transport::Tcp,
+        _ => false,
+    };
+    not_let_in.then_some(peer)
 }
 
 impl<M: Means> Making<'_, M> {
     /// The handshake by the provider's name; where that fails, the address tells whether it is the name's fault.
     pub async fn by_name_or_address(&self, route: &PortRoute) -> Result<Attempt, Trouble> {
         let told = self.by_name(route).await?;
+        let dead_end = dead_end(&told, route);
+        if let Some(peer) = dead_end
+            && let Some(attempt) = self.at_ipv4(&told, peer, route).await
+        {
+            return Ok(attempt);
+        }
         match (told.attempt.verdict, lead(told.peer, route)) {
             (_, Lead::Elsewhere(peer)) => Ok(self.elsewhere(told, peer, route)),
             (Verdict::Pass { listening, .. }, Lead::Detour(peer)) => {
@@ -44,7 +69,11 @@ impl<M: Means> Making<'_, M> {
             }
             // The same address once more would tell the same.
             (Verdict::Fail(_), Lead::Link) => Ok(told.attempt),
-            (Verdict::Fail(reason), led) => Ok(self.blame(told, reason, led, route).await),
+            (Verdict::Fail(_), _) if dead_end.is_some() => Ok(told.attempt),
+            (Verdict::Fail(reason), led) => self.blame(told, reason, led, route).await,
+            (Verdict::Pass { listening: Some(false), .. }, Lead::Unseen) => {
+                Ok(self.unless_at_ipv4(told, route).await)
+            }
             _ => Ok(told.attempt),
         }
     }
@@ -68,23 +97,112 @@ impl<M: Means> Making<'_, M> {
         }
     }
 
-    /// What it tells that the provider was not reached by its name.
-    async fn blame(&self, told: Told, reason: FailReason, led: Lead, route: &PortRoute) -> Attempt {
-        if self.left().is_zero() {
+    /// The handshake by the provider's IPv4 address, where that lets the consumer in and `peer`, to which its
+    /// name leads first, does not.
+    async fn at_ipv4(&self, told: &Told, peer: Ipv6Addr, route: &PortRoute) -> Option<Attempt> {
+        let by_address = self.by_address(route).await?;
+        let Verdict::Pass { listening, .. } = by_address.verdict else { return None };
+        let is_better = matches!(told.attempt.verdict, Verdict::Fail(_)) || listening == Some(true);
+        is_better.then(|| self.beside_dead_end(by_address, told, peer, route))
+    }
+
+    /// The same where nobody saw whether the name leads to IPv6 first.
+    async fn unless_at_ipv4(&self, told: Told, route: &PortRoute) -> Attempt {
+        if route.transport == Transport::Udp || route.ipv6().next().is_none() {
             return told.attempt;
         }
-        let address = route.address.to_string();
-        let Ok(by_address) = self.with(&address, route).await else { return told.attempt };
-        if !matches!(by_address.attempt.verdict, Verdict::Pass { .. }) {
-            return told.attempt;
+        let listens = |it: &Attempt| matches!(it.verdict, Verdict::Pass { listening: Some(true), .. });
+        self.by_address(route).await.filter(listens).unwrap_or(told.attempt)
+    }
+
+    /// What is told where the provider is reached at its IPv4 address, and its name leads to `peer` first.
+    fn beside_dead_end(
+        &self,
+        by_address: Attempt,
+        told: &Told,
+        peer: Ipv6Addr,
+        route: &PortRoute,
+    ) -> Attempt {
+        let message = format!(
+            "{}; {} leads first to {peer}, which is {} too: {}",
+            by_address.message, route.host, self.request.provider.name, told.attempt.message
+        );
+        let detour = route.address6 != Some(peer);
+        let verdict = match by_address.verdict {
+            Verdict::Pass { listening, .. } => Verdict::Pass { listening, detour },
+            other => other,
+        };
+        Attempt { verdict, message, ..by_address }
+    }
+
+    /// The handshake by the provider's IPv4 address, where there is time for it and it can be made.
+    async fn by_address(&self, route: &PortRoute) -> Option<Attempt> {
+        if self.left().is_zero() {
+            return None;
+        }
+        self.with(&route.address.to_string(), route).await.ok().map(|told| told.attempt)
+    }
+
+    /// What it tells that the provider was not reached by its name.
+    async fn blame(
+        &self,
+        told: Told,
+        reason: FailReason,
+        led: Lead,
+        route: &PortRoute,
+    ) -> Result<Attempt, Trouble> {
+        let by_address = self.by_address(route).await;
+        let Some(by_address) = by_address.filter(|it| matches!(it.verdict, Verdict::Pass { .. })) else {
+            return Ok(told.attempt);
+        };
+        if (reason, led) == (FailReason::Refused, Lead::Unseen)
+            && let Some(attempt) = self.at_ipv6(&told, &by_address, route).await?
+        {
+            return Ok(attempt);
         }
         // A name that was found led somewhere, and that is not where the address leads.
         let reason = match (reason, led) {
             (FailReason::NameNotResolved, _) | (_, Lead::Detour(_)) => FailReason::ByAddressOnly,
             _ => FailReason::NameLeadsElsewhere,
         };
-        let message = format!("{address} works, and by its name: {}", told.attempt.message);
-        Attempt { verdict: Verdict::Fail(reason), message, ..told.attempt }
+        let message = format!("{} works, and by its name: {}", route.address, told.attempt.message);
+        Ok(Attempt { verdict: Verdict::Fail(reason), message, ..told.attempt })
+    }
+
+    /// Whether the name, which was refused before anybody saw where it leads, leads to an IPv6 address of the
+    /// provider. `None` where it leads elsewhere.
+    async fn at_ipv6(
+        &self,
+        told: &Told,
+        by_address: &Attempt,
+        route: &PortRoute,
+    ) -> Result<Option<Attempt>, Trouble> {
+        if route.ipv6().next().is_none() {
+            return Ok(None);
+        }
+        // The listener of an exchange was refused by its name already.
+        if !told.proven {
+            let tokens = self.exchange_on(&route.host, route, &high_ports(), None).await?;
+            match (tokens.attempt.verdict, tokens.peer) {
+                (Verdict::Pass { .. }, Some(IpAddr::V6(peer))) => {
+                    return Ok(Some(self.beside_dead_end(by_address.clone(), told, peer, route)));
+                }
+                (Verdict::Pass { .. }, _) => return Ok(Some(by_address.clone())),
+                _ => {}
+            }
+        }
+        // Where the listener is refused there too, the name may lead there.
+        for own in route.ipv6() {
+            let tokens = self.exchange_on(&own.to_string(), route, &high_ports(), None).await?;
+            if tokens.attempt.verdict == Verdict::Fail(FailReason::Refused) {
+                let message = format!(
+                    "{}; {} may lead to {own}, which is {} too, and its nc listens on IPv4 only",
+                    told.attempt.message, route.host, self.request.provider.name
+                );
+                return Err(Trouble::new(InconclusiveReason::Unsupported, message));
+            }
+        }
+        Ok(None)
     }
 
     fn elsewhere(&self, told: Told, peer: IpAddr, route: &PortRoute) -> Attempt {
@@ -96,3 +214,6 @@ impl<M: Means> Making<'_, M> {
         Attempt { verdict: Verdict::Fail(FailReason::NameLeadsElsewhere), rtt: None, message, ..told.attempt }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,6 +135,7 @@ fn path_to(provider: &str, consumer: &str, mode: Handshake) -> (PathKey, Job) {
         transport: Transport::Tcp,
         host: provider.to_owned(),
         address: "10.0.0.2".parse().unwrap(),
+        address6: None,
         others: vec![],
         port: 80,
     };

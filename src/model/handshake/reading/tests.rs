@@ -257,3 +257,20 @@ fn no_shell_is_known_by_what_the_engine_says_instead() {
     assert_eq!(cut_off(&Transcript::default(), Some(137)), InconclusiveReason::ContainerNotRunning);
     assert_eq!(cut_off(&Transcript::default(), None), InconclusiveReason::ExecFailed);
 }
+
+#[test]
+fn what_is_said_of_one_address_is_not_the_end_where_another_lets_it_in() {
+    let refused = "nc: connect to db (fd00::2) port 80 (tcp) failed: Connection refused\n";
+    let succeeded = "Connection to db (10.213.0.2) 80 port [tcp/*] succeeded!\n";
+    let last = |stderr: &str| exited(Flavour::OpenBsd, stderr);
+    assert_eq!(last(refused), Connection::Failed(FailReason::Refused));
+    assert_eq!(last(&format!("{refused}{succeeded}")), Connection::Made);
+    let reset = format!("{refused}{succeeded}nc: read: Connection reset by peer");
+    assert_eq!(last(&reset), Connection::Failed(FailReason::Reset));
+}
+
+#[test]
+fn an_ipv6_address_cannot_be_reached_from_a_container_that_has_none() {
+    let words = "nc: can't connect to remote host: Cannot assign requested address";
+    assert_eq!(exited(Flavour::BusyboxTiny, words), Connection::Failed(FailReason::NoRoute));
+}
