@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::docker::Docker;
@@ -38,6 +38,8 @@ const BATCH: usize = 256;
 /// How many times as long as it took to publish the state nothing is published again, so that with
 /// many links most of the time is left for their changes.
 const PUBLISHING_RESTS: u32 = 4;
+/// How often the loop takes a turn where nothing happens.
+const TICK: Duration = Duration::from_secs(5);
 /// While the engine is away, how far apart lines are that tell of new ways in which it fails.
 const LOSS_SPACING: Duration = Duration::from_secs(10);
 
@@ -94,7 +96,10 @@ pub async fn run(
     let mut batch = Vec::with_capacity(BATCH);
     let mut changed = false;
     let mut not_before = Instant::now();
+    let mut tick = interval(TICK);
     loop {
+        // Whoever asks whether the controller works goes by this: /healthz and a metric.
+        controller.metrics.controller_turn_age_seconds.set(Some(Instant::now()));
         tokio::select! {
             () = shutdown.cancelled() => break,
             count = signals.recv_many(&mut batch, BATCH) => {
@@ -110,6 +115,7 @@ pub async fn run(
                 }
             }
             step = controller.reconciles.step(controller.live) => controller.take_step(step),
+            _ = tick.tick() => continue,
             () = sleep_until(not_before), if changed => {
                 let start = Instant::now();
                 controller.publish();
@@ -282,4 +288,38 @@ impl Controller {
 
 fn unix_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::LabelValues;
+    use crate::model::owner::Owner;
+    use crate::model::world::Policy;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_controller_that_has_nothing_to_do_is_seen_to_work() {
+        let docker = Docker::new("unix:///nowhere/docker.sock", Arc::new(|_| ()));
+        let metrics = Arc::new(Metrics::new(&LabelValues::default()).unwrap());
+        let (_signals, signals) = mpsc::channel(1);
+        let (_verdicts, verdicts) = mpsc::channel(1);
+        let (jobs, _jobs) = watch::channel(Arc::default());
+        let (snapshots, _snapshots) = watch::channel(Arc::new(Snapshot::default()));
+        let defaults = Defaults { interval: TICK, timeout: TICK };
+        let options = Options { gc_grace: TICK, defaults, routes: Vec::new };
+        let channels = Channels { signals, verdicts, jobs, snapshots };
+        let policy = Policy {
+            owner: Owner::new("tieline"),
+            label_prefix: "tieline.".to_owned(),
+            default_deny: false,
+            pool: "10.0.0.0/16".parse().unwrap(),
+        };
+        let (world, shutdown) = (World::new(policy), CancellationToken::new());
+        tokio::spawn(run(docker, world, options, channels, Arc::clone(&metrics), shutdown));
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            let age = metrics.controller_turn_age_seconds.seconds();
+            assert!(age <= TICK.as_secs_f64(), "{age}");
+        }
+    }
 }

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub handshake_queue_depth: IntGauge,
     pub handshake_lateness_seconds: Since,
     pub wiring_duration_seconds: HistogramVec,
+    pub controller_turn_age_seconds: Since,
     pub engine_up: IntGauge,
     pub engine_requests_total: IntCounterVec,
     pub engine_request_failures_total: IntCounterVec,
@@ -176,6 +177,11 @@ impl Metrics {
                 "wiring_duration_seconds",
                 "Time from a container's create or start event until all its links were wired.",
                 &["phase"],
+            )?,
+            controller_turn_age_seconds: Since::register(
+                &r,
+                "controller_turn_age_seconds",
+                "How long ago the controller's loop began its last turn, which it does every few seconds.",
             )?,
             engine_up: gauge(
                 &r,
