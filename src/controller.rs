@@ -6,6 +6,7 @@
 
 mod apply;
 mod paths;
+mod pretenders;
 mod reconciles;
 mod report;
 mod stopwatch;
@@ -26,6 +27,7 @@ use crate::model::world::{Observation, Stamp, Touched, World};
 use crate::prober::{Finished, Jobs};
 use crate::snapshot::{Readiness, Snapshot};
 use paths::Paths;
+use pretenders::Pretenders;
 use reconciles::{Reconciles, Step};
 use report::{Known, Report};
 use stopwatch::Stopwatch;
@@ -92,6 +94,7 @@ pub async fn run(
         paths: Paths::default(),
         report: Report::default(),
         stopwatch: Stopwatch::default(),
+        pretenders: Pretenders::default(),
     };
     let mut batch = Vec::with_capacity(BATCH);
     let mut changed = false;
@@ -147,6 +150,7 @@ struct Controller {
     paths: Paths,
     report: Report,
     stopwatch: Stopwatch,
+    pretenders: Pretenders,
 }
 
 impl Controller {
@@ -269,6 +273,7 @@ impl Controller {
             return;
         }
         self.stopwatch.check(&self.world, &self.metrics);
+        self.pretenders.warn(&self.world);
         let jobs = self.paths.refresh(&self.world, self.options.defaults);
         self.jobs.send_if_modified(|old| {
             let differs = **old != jobs;

@@ -162,7 +162,7 @@ impl Docker {
         filters: Option<HashMap<String, Vec<String>>>,
     ) -> Result<Vec<ContainerSummary>, Error> {
         let mut list = self.all_summaries(filters).await?;
-        list.retain(|summary| !helper::is_one(summary.labels.as_ref()));
+        list.retain(|summary| !is_helper(summary));
         Ok(list)
     }
 
@@ -182,7 +182,7 @@ impl Docker {
                 let container = convert::container(id.clone(), response);
                 Ok((
                     stamp,
-                    match container.labels.contains_key(HELPER) {
+                    match helper::is_one(container.labels.get(HELPER), &container.name, container.mode) {
                         // Nothing may ever come to be declared, wired or told about one.
                         true => Observation::ContainerGone(container.id),
                         false => Observation::Container(Box::new(container)),
@@ -235,13 +235,18 @@ impl Docker {
         }
     }
 
-    /// Makes an internal bridge network and says its id.
+    /// Makes an internal bridge network and says its id. Everything that a link relies on is in the
+    /// request: the engine fills in the rest from the daemon's `default-network-opts`.
     pub async fn create_network(&self, new: &NewNetwork) -> Result<NetworkId, Error> {
         let subnet = IpamConfig { subnet: Some(new.subnet.to_string()), ..Default::default() };
         let request = NetworkCreateRequest {
             name: new.name.clone(),
             driver: Some("bridge".to_owned()),
             internal: Some(true),
+            options: Some(HashMap::from([(convert::ICC.to_owned(), "true".to_owned())])),
+            // Engines before 28 do not know this one, and ignore it.
+            enable_ipv4: Some(true),
+            enable_ipv6: Some(false),
             ipam: Some(Ipam { config: Some(vec![subnet]), ..Default::default() }),
             labels: Some(new.labels.clone().into_iter().collect()),
             ..Default::default()
@@ -394,8 +399,17 @@ fn segment(name: &str) -> String {
 /// Whether a container lives in another one's namespace. It starts without the networks that somebody put it
 /// on while it did not run, and while it runs it cannot be detached from them (moby, `daemon`).
 fn is_guest(summary: &ContainerSummary) -> bool {
+    mode(summary) == NetworkMode::Shared
+}
+
+fn mode(summary: &ContainerSummary) -> NetworkMode {
     let mode = summary.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
-    mode.is_some_and(|mode| convert::network_mode(mode) == NetworkMode::Shared)
+    convert::network_mode(mode.unwrap_or_default())
+}
+
+fn is_helper(summary: &ContainerSummary) -> bool {
+    let label = summary.labels.as_ref().and_then(|labels| labels.get(HELPER));
+    summary.names.iter().flatten().any(|name| helper::is_one(label, name, mode(summary)))
 }
 
 /// Whether what a container has under the `name` of a network is another network of that name.
@@ -420,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_name_never_leads_to_another_path() {
-        assert_eq!(segment("tieline_shop.web_db-1_10.213.0.0"), "tieline_shop.web_db-1_10.213.0.0");
+        assert_eq!(segment("zzzz_tieline_shop.web_db-1_10.213.0.0"), "zzzz_tieline_shop.web_db-1_10.213.0.0");
         assert_eq!(
             segment("../containers/x/kill?a#b%2f é"),
             "..%2Fcontainers%2Fx%2Fkill%3Fa%23b%252f%20%C3%A9"

@@ -17,6 +17,7 @@ pub(crate) mod lab;
 pub mod labels;
 pub mod layout;
 pub mod link;
+pub mod moment;
 pub mod mounts;
 pub mod obstacles;
 pub mod owner;

@@ -7,6 +7,8 @@ use crate::cli::{LookArgs, Output};
 use crate::config;
 use crate::docker::operation::Purpose;
 use crate::docker::{Docker, Operation};
+use crate::model::labels::message;
+use crate::model::owner::Difference;
 use crate::model::subnet;
 use crate::model::world::World;
 
@@ -46,6 +48,7 @@ pub(super) async fn run(args: LookArgs) -> Result<Exit, Error> {
     }
     if let Ok(world) = engine::world(&docker, config::policy(&args.engine, &args.policy)).await {
         findings.push(pool(&world));
+        findings.extend(networks(&world));
     }
     match args.output {
         Output::Text => {
@@ -91,4 +94,20 @@ fn pool(world: &World) -> Finding {
     let free = subnet::count_free(pool, &world.taken_subnets());
     let health = if free == 0 { Health::Bad } else { Health::Good };
     ("subnets".to_owned(), health, format!("{free} of the pool {pool} are free for further networks"))
+}
+
+/// Networks that have our labels and are not as the controller makes them.
+fn networks(world: &World) -> Vec<Finding> {
+    let finding = |name: &str, words: String| {
+        ("network".to_owned(), Health::Doubtful, format!("{}: {words}", message(name)))
+    };
+    let foreign = world.pretenders().map(|(network, difference)| {
+        let words = format!("left alone, although its labels say that it is a link network: {difference}");
+        finding(&network.name, words)
+    });
+    let changed = world.owned().filter_map(|(network, _)| {
+        let difference = Difference::of(network.shape)?;
+        Some(finding(&network.name, format!("replaced as soon as nobody is cut off by it: {difference}")))
+    });
+    foreign.chain(changed).collect()
 }

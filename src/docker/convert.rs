@@ -8,9 +8,13 @@ use bollard::models::{
 use ipnet::Ipv4Net;
 
 use crate::model::container::{
-    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
+    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
+use crate::model::moment::Moment;
 use crate::model::mounts::{Mount, Source};
+
+/// Option of a bridge network: whether its containers may talk to one another.
+pub(super) const ICC: &str = "com.docker.network.bridge.enable_icc";
 
 pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> Container {
     let state = response.state.unwrap_or_default();
@@ -30,7 +34,7 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
         image: ImageId(response.image.unwrap_or_default()),
         labels: labels(config.labels),
         state: run_state(state.status),
-        created: response.created.unwrap_or_default(),
+        created: Moment::read(&response.created.unwrap_or_default()),
         started: state.started_at.unwrap_or_default(),
         mode,
         attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
@@ -76,7 +80,13 @@ pub(super) fn network(network: bollard::models::Network) -> Option<Network> {
         name: network.name.unwrap_or_default(),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
-        created: network.created.unwrap_or_default(),
+        shape: Shape {
+            bridge: is_bridge(network.driver, network.scope),
+            internal: network.internal.unwrap_or_default(),
+            icc: has_icc(network.options),
+            ipv6: network.enable_ipv6.unwrap_or_default(),
+        },
+        created: Moment::read(&network.created.unwrap_or_default()),
     })
 }
 
@@ -86,8 +96,24 @@ pub(super) fn inspected_network(id: NetworkId, network: NetworkInspect) -> Netwo
         name: network.name.unwrap_or_default(),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
-        created: network.created.unwrap_or_default(),
+        shape: Shape {
+            bridge: is_bridge(network.driver, network.scope),
+            internal: network.internal.unwrap_or_default(),
+            icc: has_icc(network.options),
+            ipv6: network.enable_ipv6.unwrap_or_default(),
+        },
+        created: Moment::read(&network.created.unwrap_or_default()),
     }
+}
+
+fn is_bridge(driver: Option<String>, scope: Option<String>) -> bool {
+    driver.as_deref() == Some("bridge") && scope.is_none_or(|scope| scope == "local")
+}
+
+/// The engine reads the option as Go reads a bool, and takes none for yes.
+fn has_icc(options: Option<HashMap<String, String>>) -> bool {
+    let option = options.unwrap_or_default().remove(ICC);
+    option.is_none_or(|icc| !["0", "f", "F", "false", "FALSE", "False"].contains(&icc.as_str()))
 }
 
 fn labels(labels: Option<HashMap<String, String>>) -> Labels {

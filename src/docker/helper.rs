@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 use super::process::{Input, Outputs};
 use super::{Docker, Error, Operation, convert, exec};
-use crate::model::container::{ContainerId, ImageId};
+use crate::model::container::{ContainerId, ImageId, NetworkMode};
 use crate::model::mounts::{Mount, Source};
 use crate::model::owner::HELPER;
 
@@ -188,9 +188,15 @@ fn called(instance: &str) -> String {
     format!("{instance}_helper_")
 }
 
-/// Whether what has these labels is a helper, of whichever instance.
-pub(super) fn is_one(labels: Option<&HashMap<String, String>>) -> bool {
-    labels.is_some_and(|labels| labels.contains_key(HELPER))
+/// Whether a container is a helper, of whichever instance. Anybody may write the label and choose the name,
+/// so a container with a network namespace of its own is never hidden by them.
+pub(super) fn is_one(label: Option<&String>, name: &str, mode: NetworkMode) -> bool {
+    mode == NetworkMode::Shared && is_called_one(label, name)
+}
+
+/// Whether a container has the label and the name of a helper.
+pub(super) fn is_called_one(label: Option<&String>, name: &str) -> bool {
+    label.is_some_and(|instance| name.trim_start_matches('/').starts_with(&called(instance)))
 }
 
 /// The mount of another container at a helper's own path.

@@ -164,7 +164,7 @@ mod tests {
         let made = |operation: Operation| {
             let (_, method, path, _) = operation.row();
             let path = path.replace("{container}", ID).replace("{exec}", ID).replace("{network}", ID);
-            (operation, method, format!("/{}", path.replace("{name}", "tieline_shop.web_shop.db-2")))
+            (operation, method, format!("/{}", path.replace("{name}", "zzzz_tieline_shop.web_shop.db-2")))
         };
         Operation::ALL.map(made).to_vec()
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 
+use super::moment::Moment;
 use super::mounts::Mount;
 
 macro_rules! id {
@@ -98,8 +99,8 @@ pub struct Container {
     pub labels: Labels,
     /// What its program does.
     pub state: RunState,
-    /// Creation time as the engine writes it (RFC 3339); only ever compared.
-    pub created: String,
+    /// Creation time, only ever compared.
+    pub created: Moment,
     /// Time of the last start as the engine writes it: another value is another run.
     pub started: String,
     /// Where its network namespace comes from.
@@ -201,8 +202,28 @@ pub struct Network {
     pub labels: Labels,
     /// Its IPv4 subnets.
     pub subnets: Vec<Ipv4Net>,
-    /// Creation time as the engine writes it (RFC 3339); only ever compared.
-    pub created: String,
+    /// How the engine made it.
+    pub shape: Shape,
+    /// Creation time, only ever compared.
+    pub created: Moment,
+}
+
+/// How the engine made a network, as far as a link relies on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether it is a bridge of this host. Others are overlays, macvlans and networks of plugins.
+    pub bridge: bool,
+    /// Whether it has no way out, so that it never becomes the default route of a container.
+    pub internal: bool,
+    /// Whether its containers may talk to one another ("inter-container communication").
+    pub icc: bool,
+    /// Whether its containers get IPv6 addresses there.
+    pub ipv6: bool,
+}
+
+impl Shape {
+    /// The shape of a network that is made for a link.
+    pub const LINK: Self = Self { bridge: true, internal: true, icc: true, ipv6: false };
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
 
 use super::container::{
-    Attachment, Container, ContainerId, ImageId, Network, NetworkId, NetworkMode, RunState,
+    Attachment, Container, ContainerId, ImageId, Network, NetworkId, NetworkMode, RunState, Shape,
 };
 use super::link::EdgeKey;
+use super::moment::Moment;
 use super::owner::Owner;
 use super::plan::{Action, NetworkRef, Plan, plan};
 use super::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
@@ -67,7 +68,7 @@ impl Lab {
             image: ImageId("image".to_owned()),
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             state: RunState::Running,
-            created: format!("{:09}", self.clock),
+            created: Moment(self.clock.into()),
             started: format!("{:09}", self.clock),
             mode: NetworkMode::Own,
             attachments: BTreeMap::new(),
@@ -106,10 +107,17 @@ impl Lab {
             name: name.to_owned(),
             labels,
             subnets: vec![subnet.parse().unwrap()],
-            created: format!("{:09}", self.clock),
+            shape: Shape::LINK,
+            created: Moment(self.clock.into()),
         };
         self.observe(Observation::Network(network));
         NetworkId(id.to_owned())
+    }
+
+    pub fn change_network(&mut self, id: &NetworkId, change: impl FnOnce(&mut Network)) {
+        let mut network = self.world.networks().find(|network| network.id == *id).unwrap().clone();
+        change(&mut network);
+        self.observe(Observation::Network(network));
     }
 
     pub fn remove_network(&mut self, id: &str) {
@@ -159,7 +167,8 @@ impl Lab {
                     name: new.name.clone(),
                     labels: new.labels.clone(),
                     subnets: vec![new.subnet],
-                    created: format!("{:09}", self.clock),
+                    shape: Shape::LINK,
+                    created: Moment(self.clock.into()),
                 };
                 self.observe(Observation::Network(network));
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::container::{Container, ContainerId, Network};
+use super::container::{Container, ContainerId, Network, Shape};
 use super::declaration::{Edge, Pair, is_leaving, is_wireable};
 use super::link::EdgeKey;
 use super::subnet;
@@ -56,7 +56,10 @@ impl Spot {
         let full = world.obstacles().is_full(&network.id) && attached.len() > 1;
         // Who was never started would look for it by name, and find two.
         let ambiguous = world.named(&network.name) > 1;
-        let capacity = if full || ambiguous { 0 } else { capacity };
+        // Made by an engine that followed the daemon's `default-network-opts` in this. Nobody can
+        // change it, so whoever is to join gets a further network.
+        let misshapen = network.shape != Shape::LINK;
+        let capacity = if full || ambiguous || misshapen { 0 } else { capacity };
         Self {
             network: Some(network.clone()),
             attached,
@@ -99,10 +102,12 @@ impl Spot {
     }
 }
 
-/// Whether `network` carries the pair already: both are on it, the provider with every name.
+/// Whether `network` carries the pair already: both are on it, the provider with every name, and the
+/// engine lets them talk to one another.
 pub fn carries(network: &Network, ends: &Ends, pair: &Pair, world: &World) -> bool {
     let attachment = |id| world.container(id).and_then(|container| container.attachment(network));
-    attachment(&ends.0).is_some()
+    network.shape.icc
+        && attachment(&ends.0).is_some()
         && attachment(&ends.1).is_some_and(|provider| pair.aliases.is_subset(&provider.aliases))
 }
 

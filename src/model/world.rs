@@ -10,7 +10,7 @@ use super::declaration::{self, Declaration, Edge, Participant, declares_the_same
 use super::labels;
 use super::link::EdgeKey;
 use super::obstacles::Obstacles;
-use super::owner::Owner;
+use super::owner::{Difference, Owner};
 use super::services::Services;
 
 /// How many things seen to be gone are remembered between two whole lists; of more, the older half is
@@ -137,6 +137,11 @@ impl World {
         self.owned.iter().flat_map(move |(edge, ids)| {
             ids.iter().filter_map(move |id| Some((&self.networks.get(id)?.thing, edge)))
         })
+    }
+
+    /// The networks that are not ours although their labels say so, each with the reason.
+    pub fn pretenders(&self) -> impl Iterator<Item = (&Network, Difference)> {
+        self.networks().filter_map(|network| Some((network, self.policy.owner.pretence(network)?)))
     }
 
     /// The networks that carry `edge`.

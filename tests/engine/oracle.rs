@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, is_link_network};
 use crate::call;
 
 /// How many containers a network has addresses for.
@@ -226,7 +226,7 @@ impl Sight {
         for container in &self.containers {
             for (name, (id, _)) in &container.places {
                 // Where the network was gone when it was joined, its id is all that there is for a name.
-                let ours = name.starts_with(&format!("{}_", self.instance)) || name == id;
+                let ours = is_link_network(&self.instance, name) || name == id;
                 let there = if id.is_empty() {
                     self.networks.iter().any(|net| net["Name"] == name.as_str())
                 } else {

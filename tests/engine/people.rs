@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::compose::Compose;
 use super::foreign::{Foreign, converse, goes_on};
-use super::stage::{IMAGE, Stage};
+use super::stage::{IMAGE, Stage, is_link_network};
 use crate::facts::{self, Fact};
 
 /// `app2` links to `app1`, and both are on a network of their own too, where they talk.
@@ -31,7 +31,7 @@ fn ids(stage: &Stage) -> Vec<Value> {
 /// What a container has besides our networks.
 fn others(stage: &Stage, short: &str) -> (Value, String) {
     let mut networks = stage.inspect(short)["NetworkSettings"]["Networks"].clone();
-    networks.as_object_mut().unwrap().retain(|name, _| !name.starts_with(&format!("{}_", stage.instance)));
+    networks.as_object_mut().unwrap().retain(|name, _| !is_link_network(&stage.instance, name));
     (networks, stage.shell(short, "ip route | grep -v '^10\\.2[23]'"))
 }
 
@@ -311,8 +311,8 @@ fn a_network_made_under_the_name_of_ours_keeps_nobody_from_starting() {
     }
 }
 
-/// Two networks of one edge, as two controllers could have made them: the one in use stays, and where
-/// both are, nobody who is connected is cut off before the other network carries the pair too.
+/// Two networks of one edge, as two controllers of an earlier version could have made them: the one in use
+/// stays, and where both are, nobody who is connected is cut off before the other network carries the pair too.
 #[test]
 fn two_networks_of_one_edge_become_one() {
     let mut stage = Stage::dark(&[]);
@@ -321,14 +321,15 @@ fn two_networks_of_one_edge_become_one() {
     stage.run("app1", &[]);
     stage.run("app2", &[("link.one", &target), ("link.one.handshake", "exchange")]);
     let make = |stage: &Stage, n: u8| {
-        let name = format!("{}_{}_{}_{n}", stage.id, stage.name("app2"), stage.name("app1"));
+        let address = format!("{pool}.{}", u32::from(n) * 16);
+        let name = format!("{}_{}_{}_{address}", stage.id, stage.name("app2"), stage.name("app1"));
         let labels = [
             format!("tieline.managed-by={}", stage.id),
             format!("tieline.consumer={}", stage.name("app2")),
             format!("tieline.provider={}", stage.name("app1")),
         ];
         let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
-        let subnet = format!("{pool}.{}/28", u32::from(n) * 16);
+        let subnet = format!("{address}/28");
         let args =
             [&["network", "create", "--internal", "--subnet", &subnet][..], &labels, &[&name]].concat();
         stage.docker(&args).trim().to_owned()

@@ -326,7 +326,7 @@ impl Stage {
     /// The same of one that was inspected.
     pub fn attachments_of(&self, inspected: &Value) -> Vec<String> {
         let names = inspected["NetworkSettings"]["Networks"].as_object().unwrap().keys();
-        names.filter(|name| name.starts_with(&format!("{}_", self.instance))).cloned().collect()
+        names.filter(|name| is_link_network(&self.instance, name)).cloned().collect()
     }
 
     /// Calls the engine's API, for what the `docker` command would not do.
@@ -387,7 +387,7 @@ impl Stage {
         let mut command = self.program();
         command.args(args);
         match args[0] {
-            "plan" => command.args(self.engine_flags()).args(self.policy_flags()),
+            "plan" | "doctor" => command.args(self.engine_flags()).args(self.policy_flags()),
             "teardown" => command.args(self.engine_flags()),
             _ => command.args(["--server", &self.server]),
         };
@@ -446,4 +446,9 @@ fn require_engine() {
         output.status.success(),
         "these tests need a Docker engine with the image {IMAGE}, which tests/run makes: {error}"
     );
+}
+
+/// Whether a network has a name that the controller of `instance` gives, or gave in an earlier version.
+pub fn is_link_network(instance: &str, name: &str) -> bool {
+    name.strip_prefix("zzzz_").unwrap_or(name).starts_with(&format!("{instance}_"))
 }

@@ -1,5 +1,6 @@
 //! The part of the Engine API that tieline uses. (What the JSON looks like was read from Engine 20.10.)
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
@@ -108,7 +109,8 @@ async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
     let found = state.containers.iter().filter(|(_, container)| fits(container));
     let summary = |(id, container): (&String, &Container)| {
         let host_config = json!({ "NetworkMode": container.mode });
-        json!({ "Id": id, "HostConfig": host_config })
+        let names = [format!("/{}", container.name)];
+        json!({ "Id": id, "Names": names, "Labels": container.labels, "HostConfig": host_config })
     };
     Json(found.map(summary).collect::<Vec<_>>()).into_response()
 }
@@ -143,11 +145,18 @@ async fn inspect_network(Shared(api): Shared<Api>, Path(id): Path<String>) -> Re
 }
 
 async fn create_network(Shared(api): Shared<Api>, Json(body): Json<Value>) -> Response {
+    let mut options = api.lock().unwrap().network_defaults.clone();
+    let asked: BTreeMap<String, String> = serde_json::from_value(body["Options"].clone()).unwrap_or_default();
+    options.extend(asked);
+    options.extend(api.lock().unwrap().network_overrides.clone());
+    let default_ipv6 = options.get("com.docker.network.enable_ipv6").is_some_and(|on| on == "true");
     let network = Network {
         name: body["Name"].as_str().unwrap().to_owned(),
         labels: serde_json::from_value(body["Labels"].clone()).unwrap_or_default(),
         subnet: body["IPAM"]["Config"][0]["Subnet"].as_str().unwrap().to_owned(),
         internal: body["Internal"] == true,
+        ipv6: body["EnableIPv6"].as_bool().unwrap_or(default_ipv6),
+        options,
         created: 0,
     };
     let made = api.lock().unwrap().create_network(network);
@@ -173,6 +182,11 @@ async fn disconnect(Shared(api): Shared<Api>, Path(id): Path<String>, Json(body)
     answer(api.lock().unwrap().disconnect(&id, body["Container"].as_str().unwrap()))
 }
 
+/// The clock counts looks; each is a nanosecond here.
+fn time_text(clock: u64) -> String {
+    format!("2026-01-01T00:00:00.{clock:09}Z")
+}
+
 fn container_json(id: &str, container: &Container) -> Value {
     let networks: serde_json::Map<String, Value> = container
         .attachments
@@ -196,7 +210,7 @@ fn container_json(id: &str, container: &Container) -> Value {
     json!({
         "Id": id,
         "Name": format!("/{}", container.name),
-        "Created": format!("{:020}", container.created),
+        "Created": time_text(container.created),
         "Image": "sha256:0",
         "State": { "Status": status, "StartedAt": format!("{:020}", container.started) },
         "Config": { "Labels": container.labels },
@@ -209,9 +223,12 @@ fn network_json(id: &str, network: &Network) -> Value {
     json!({
         "Id": id,
         "Name": network.name,
-        "Created": format!("{:020}", network.created),
+        "Created": time_text(network.created),
+        "Scope": "local",
         "Driver": "bridge",
+        "EnableIPv6": network.ipv6,
         "Internal": network.internal,
+        "Options": network.options,
         "IPAM": { "Driver": "default", "Config": [{ "Subnet": network.subnet }] },
         "Labels": network.labels,
     })

@@ -7,6 +7,7 @@ mod convergence;
 pub mod engine;
 mod events;
 mod faults;
+mod networks;
 mod refusals;
 mod state;
 mod story;

@@ -45,12 +45,15 @@ impl Attachment {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub subnet: String,
     pub internal: bool,
+    pub ipv6: bool,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
     pub created: u64,
 }
 
@@ -75,6 +78,11 @@ pub struct State {
     pub unique_names: bool,
     /// Newer engines do not start a container in another one's namespace that was connected to a network.
     pub connected_guests_start: bool,
+    /// Options of the driver that a network has unless the request says otherwise, as newer engines take
+    /// them from `default-network-opts`.
+    pub network_defaults: BTreeMap<String, String>,
+    /// Options that a network gets whatever the request says.
+    pub network_overrides: BTreeMap<String, String>,
     clock: u64,
 }
 
@@ -91,6 +99,8 @@ impl State {
             calls: Vec::new(),
             unique_names: false,
             connected_guests_start: true,
+            network_defaults: BTreeMap::new(),
+            network_overrides: BTreeMap::new(),
             clock: 0,
         }
     }

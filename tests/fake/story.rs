@@ -1,6 +1,5 @@
 //! What happens in a random history, at the wire.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -221,5 +220,5 @@ fn ours(state: &State) -> Vec<String> {
 
 fn network(name: &str, subnet: &str) -> Network {
     let (name, subnet) = (name.to_owned(), subnet.to_owned());
-    Network { name, labels: BTreeMap::new(), subnet, internal: false, created: 0 }
+    Network { name, subnet, ..Network::default() }
 }

@@ -144,6 +144,8 @@ async fn a_refusal_is_a_reason_and_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_networks_of_one_edge_the_one_in_use_stays() {
+    // As an earlier version called it.
+    const USED: &str = "tieline_app2_app1_10.213.0.16";
     let engine = FakeEngine::start();
     let labels =
         [("tieline.managed-by", "tieline"), ("tieline.consumer", "app2"), ("tieline.provider", "app1")];
@@ -153,12 +155,12 @@ async fn of_two_networks_of_one_edge_the_one_in_use_stays() {
         labels: std::collections::BTreeMap::clone(&labels),
         subnet: subnet.to_owned(),
         internal: true,
-        created: 0,
+        ..Network::default()
     };
     {
         let mut state = engine.state();
-        state.create_network(network("unused", "10.213.0.0/28")).unwrap();
-        let used = state.create_network(network("used", "10.213.0.16/28")).unwrap();
+        state.create_network(network("zzzz_tieline_app2_app1_10.213.0.0", "10.213.0.0/28")).unwrap();
+        let used = state.create_network(network(USED, "10.213.0.16/28")).unwrap();
         for (name, labels) in [("app1", &[][..]), ("app2", &[LINK][..])] {
             let id = state.create_container(name, labels);
             state.start_container(&id).unwrap();
@@ -168,7 +170,7 @@ async fn of_two_networks_of_one_edge_the_one_in_use_stays() {
     }
     let controller = Controller::start(&engine, &[]);
     controller.eventually("one is left", || engine.has_only("app1", "app2")).await;
-    assert_eq!(engine.wiring()[0].0, "used");
+    assert_eq!(engine.wiring()[0].0, USED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,11 +272,9 @@ async fn a_name_that_somebody_else_takes_at_the_same_moment_is_given_up() {
     controller.ready().await;
     // Nobody tells of it, and it takes the name alone, not the subnet.
     let foreign = Network {
-        name: "tieline_app2_app1_10.213.0.0".to_owned(),
-        labels: Default::default(),
+        name: "zzzz_tieline_app2_app1_10.213.0.0".to_owned(),
         subnet: "192.168.7.0/24".to_owned(),
-        internal: false,
-        created: 0,
+        ..Network::default()
     };
     engine.state().events.flow = Flow::Lost;
     engine.state().create_network(foreign).unwrap();
@@ -282,7 +282,7 @@ async fn a_name_that_somebody_else_takes_at_the_same_moment_is_given_up() {
     engine.run("app1", &[]);
     engine.run("app2", &[LINK]);
     controller.eventually("they are linked", || engine.has_only("app1", "app2")).await;
-    assert_eq!(engine.wiring()[0].0, "tieline_app2_app1_10.213.0.16");
+    assert_eq!(engine.wiring()[0].0, "zzzz_tieline_app2_app1_10.213.0.16");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -218,26 +218,31 @@ fn labels_beyond_every_limit_cost_a_bounded_number_of_rows() {
     stage.await_state("app3", "good", "Ready");
 }
 
+/// A network that has our labels under a name that we did not give is told of, and is not ours.
 #[test]
-fn a_network_of_ours_that_somebody_named_reaches_no_terminal() {
-    let stage = Stage::dark(&[]);
+fn a_network_with_our_labels_that_somebody_named_reaches_no_terminal() {
+    let mut stage = Stage::dark(&[]);
     let name = format!("{}\u{1b}[32m\u{202e}net", stage.id);
     let make = |name: &str, consumer: &str| {
         let labels = [("managed-by", &*stage.id), ("consumer", consumer), ("provider", "nobody")];
         let labels: Vec<String> =
             labels.iter().map(|(key, value)| format!("--label=tieline.{key}={value}")).collect();
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-        stage.docker(&[&["network", "create", "--internal", name], &labels[..]].concat())
+        stage.docker(&[&["network", "create", "--internal", name], &labels[..]].concat()).trim().to_owned()
     };
-    make(&name, "somebody");
-    let foreign = make(&format!("{}-foreign", stage.id), "\u{1b}[31msomebody");
-    for args in [vec!["plan"], vec!["plan", "-o", "json"], vec!["teardown"]] {
-        let output = stage.tieline(&args);
-        let text = String::from_utf8(output.stdout).unwrap();
+    // What we cannot have written is not even a claim.
+    let networks = [make(&name, "somebody"), make(&format!("{}-foreign", stage.id), "\u{1b}[31msomebody")];
+    for args in [vec!["doctor"], vec!["doctor", "-o", "json"]] {
+        let text = String::from_utf8(stage.tieline(&args).stdout).unwrap();
         assert!(text.contains("\\u{1b}[32m") || text.contains("\\\\u{1b}[32m"), "{args:?}: {text}");
+        assert!(text.contains("left alone"), "{args:?}: {text}");
         assert_plain("what is printed", &text);
     }
-    // What we cannot have written is not ours.
-    assert_eq!(stage.networks().len(), 1);
-    stage.docker(&["network", "rm", foreign.trim()]);
+    stage.start_controller();
+    stage.eventually("the log tells of it", || stage.log().contains("left alone"));
+    assert_plain("the log", &stage.log());
+    let _ = stage.stop_controller();
+    assert_eq!(stage.tieline(&["teardown"]).status.code(), Some(0));
+    assert_eq!(stage.networks().len(), 2, "neither is removed");
+    stage.docker(&["network", "rm", &networks[0], &networks[1]]);
 }

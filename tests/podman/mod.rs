@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::engine::stage::{IMAGE, PATIENCE, ok, stdout, tieline};
+use crate::engine::stage::{IMAGE, PATIENCE, is_link_network, ok, stdout, tieline};
 use crate::patience::patience;
 
 /// What Podman calls the lab's image.
@@ -118,7 +118,7 @@ impl Podman {
         let text = self.docker(&["inspect", "-f", "{{json .NetworkSettings.Networks}}", name]);
         let networks: Value = serde_json::from_str(&text).unwrap();
         let names = networks.as_object().unwrap().keys();
-        names.filter(|name| name.starts_with("tieline_")).cloned().collect()
+        names.filter(|name| is_link_network("tieline", name)).cloned().collect()
     }
 
     pub fn networks(&self) -> Vec<String> {

@@ -8,8 +8,9 @@ use super::{Failure, Joined, Retry, Run};
 use crate::docker::patiently;
 use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
-use crate::model::container::NetworkId;
-use crate::model::world::Observation;
+use crate::model::container::{Network, NetworkId};
+use crate::model::owner::Difference;
+use crate::model::world::{Observation, Stamp};
 
 /// How long one look may take; what does not answer so soon will be told by its events.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,7 +23,12 @@ impl Run<'_> {
             let look = patiently(|| self.docker.look_at_network(&id));
             // Where one look takes so long, others would hold up the edge for as long again.
             let Ok(seen) = timeout(LOOK_TIMEOUT, look).await else { return };
-            let Ok(seen) = seen else { continue };
+            let Ok(mut seen) = seen else { continue };
+            if let (_, Observation::Network(network)) = &seen
+                && let Some(difference) = self.misshapen(network)
+            {
+                seen = self.unmake(network, difference).await;
+            }
             if let (_, Observation::NetworkGone(_)) = seen {
                 self.free_from(&id).await;
             }
@@ -40,6 +46,27 @@ impl Run<'_> {
             let seen = networks.into_iter().map(|network| (at, Observation::Network(network)));
             self.applied.observations.extend(seen);
         }
+    }
+
+    /// In what a network that this run made differs from what was asked for.
+    fn misshapen(&self, network: &Network) -> Option<Difference> {
+        let made = self.made.values().any(|id| *id == network.id);
+        Difference::of(network.shape).filter(|_| made)
+    }
+
+    /// Removes a network that something between us and the engine, or the engine, made otherwise than it
+    /// was asked to. A network that is not internal would not even be known as ours later on. Its
+    /// containers were connected in this run, so no traffic is cut off.
+    async fn unmake(&mut self, network: &Network, difference: Difference) -> (Stamp, Observation) {
+        let said = format!("create network {}: the engine made it otherwise: {difference}", network.name);
+        let trouble = Trouble::new(Reason::NetworkCreateFailed, &said);
+        self.applied.failure.get_or_insert(Failure { trouble, retry: Retry::Slowly });
+        self.free_from(&network.id).await;
+        if let Err(error) = patiently(|| self.docker.remove_network(&network.id)).await {
+            tracing::debug!(network = %network.id, %error, "cannot remove what was made otherwise");
+            return (self.docker.stamp(), Observation::Network(network.clone()));
+        }
+        (self.docker.stamp(), Observation::NetworkGone(network.id.clone()))
     }
 
     /// Engine 20.10 connects a container that does not run even to a network that is gone, and then

@@ -4,6 +4,7 @@ use bollard::models::{EventMessage, EventMessageTypeEnum};
 
 use super::super::helper;
 use crate::model::container::{ContainerId, NetworkId};
+use crate::model::owner::HELPER;
 
 /// The events that are asked for. Our own handshakes would wake us by their `exec_…` events.
 pub(super) const FILTERS: [(&str, &[&str]); 2] = [("type", &TYPES), ("event", &ASKED)];
@@ -39,10 +40,14 @@ pub const ACTIONS: [&str; 11] = [
 /// Types of events that are asked for; others are counted as `other`.
 pub const TYPES: [&str; 2] = ["container", "network"];
 
-/// Whether an event is about a helper, of which nobody is told. A container's events carry its labels.
+/// Whether an event is about a helper, of which nobody is told. A container's events carry its labels and
+/// its name, and not its network mode: a container that only looks like a helper is found by the next list.
 pub(super) fn is_about_a_helper(message: &EventMessage) -> bool {
     let attributes = message.actor.as_ref().and_then(|actor| actor.attributes.as_ref());
-    message.typ == Some(EventMessageTypeEnum::CONTAINER) && helper::is_one(attributes)
+    let name = attributes.and_then(|attributes| attributes.get("name"));
+    let label = attributes.and_then(|attributes| attributes.get(HELPER));
+    message.typ == Some(EventMessageTypeEnum::CONTAINER)
+        && name.is_some_and(|name| helper::is_called_one(label, name))
 }
 
 /// The parts of an event that are used.
@@ -92,15 +97,19 @@ mod tests {
 
     #[test]
     fn a_helper_s_events_are_told_from_everybody_else_s() {
-        let event = |typ, label: &str| {
-            let attributes = Some([(label.to_owned(), "a".to_owned())].into());
-            let actor = Some(EventActor { id: Some("1".to_owned()), attributes });
+        let event = |typ, label: &str, name: &str| {
+            let attributes =
+                [(label, "a"), ("name", name)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let actor = Some(EventActor { id: Some("1".to_owned()), attributes: Some(attributes.into()) });
             EventMessage { typ: Some(typ), actor, ..EventMessage::default() }
         };
-        assert!(is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helper")));
-        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helpers")));
+        let name = "a_helper_0123456789ab_01234567";
+        assert!(is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helper", name)));
+        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helpers", name)));
+        // Anybody may write the label.
+        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::CONTAINER, "tieline.helper", "spy")));
         // A network's labels are not a container's.
-        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::NETWORK, "tieline.helper")));
+        assert!(!is_about_a_helper(&event(EventMessageTypeEnum::NETWORK, "tieline.helper", name)));
         assert!(!is_about_a_helper(&EventMessage::default()));
     }
 }

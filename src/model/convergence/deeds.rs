@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 use proptest::sample::Index;
 
-use super::super::container::{Attachment, ContainerId, NetworkId, RunState};
+use super::super::container::{Attachment, ContainerId, NetworkId, RunState, Shape};
 use super::super::link::EdgeKey;
 use super::super::subnet::PAIR_PREFIX;
 use super::controller::Subject;
 use super::engine::Body;
-use super::history::{Deed, News, Spec};
-use super::oracle::is_ours;
+use super::history::{Deed, Name, News, Spec};
+use super::oracle::{BY_HAND, is_ours};
 use super::story::Story;
-
-/// How networks that people make with our labels are called.
-const BY_HAND: &str = "by-hand-";
 
 impl Story {
     fn pick<'a, K, V>(map: &'a BTreeMap<K, V>, index: &Index) -> Option<&'a K> {
@@ -52,13 +49,17 @@ impl Story {
                 let subnet = if *taking { subnet } else { elsewhere };
                 self.make_network(&name, subnet, None, News::Prompt);
             }
-            Deed::Duplicate { edge, slot, renamed, prefix } => {
+            Deed::Duplicate { edge, slot, name, shape, prefix } => {
                 let Some((edge, subnet)) = self.edge_and_slot(edge, *slot) else { return };
-                let name = self.policy.owner.network_name(&edge, subnet);
-                let name = if *renamed { format!("{BY_HAND}{slot}") } else { name };
+                let ours = self.policy.owner.network_name(&edge, subnet);
+                let name = match name {
+                    Name::Ours => ours,
+                    Name::Old => ours.trim_start_matches("zzzz_").to_owned(),
+                    Name::ByHand => format!("{BY_HAND}{slot}"),
+                };
                 self.tampered = true;
                 let subnet = Ipv4Net::new(subnet.addr(), *prefix).unwrap();
-                self.make_network(&name, subnet, Some(&edge), news);
+                self.make_network(&name, subnet, Some((&edge, *shape)), news);
             }
             Deed::Start(index)
             | Deed::Stop(index)
@@ -127,9 +128,8 @@ impl Story {
     fn attach(&mut self, id: &ContainerId, network: &NetworkId, named: bool, news: News) {
         let name = self.engine.containers[id].name.clone();
         let shown = Attachment { aliases: named.then_some(name).into_iter().collect(), ..Default::default() };
-        // What people attach to a network that no controller made is theirs to detach.
-        let found = &self.engine.networks[network];
-        let ours = is_ours(found) && !found.name.starts_with(BY_HAND);
+        // What people attach to a network that is not ours is theirs to detach.
+        let ours = is_ours(&self.engine.networks[network]);
         let _ = self.engine.connect(network, id, shown, ours);
         self.news(&Subject::Container(id.clone()), news);
     }
@@ -172,14 +172,17 @@ impl Story {
         Some((edge, self.policy.pool.subnets(PAIR_PREFIX).unwrap().nth(slot.into()).unwrap()))
     }
 
-    fn make_network(&mut self, name: &str, subnet: Ipv4Net, edge: Option<&EdgeKey>, news: News) {
-        let labels = edge.map(|edge| self.policy.owner.labels(edge)).unwrap_or_default();
+    fn make_network(&mut self, name: &str, subnet: Ipv4Net, labelled: Option<(&EdgeKey, Shape)>, news: News) {
+        let labels = labelled.map(|(edge, _)| self.policy.owner.labels(edge)).unwrap_or_default();
         // The docker command refuses a name that is taken.
-        let taken = edge.is_none() && self.engine.networks.values().any(|network| network.name == name);
+        let taken = labelled.is_none() && self.engine.networks.values().any(|network| network.name == name);
         if taken {
             return;
         }
         if let Ok(id) = self.engine.create_network(name, subnet, labels) {
+            if let Some((_, shape)) = labelled {
+                self.engine.networks.get_mut(&id).unwrap().shape = shape;
+            }
             self.news(&Subject::Network(id), news);
         }
     }

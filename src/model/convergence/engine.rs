@@ -6,8 +6,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::super::container::{
-    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState,
+    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
+use super::super::moment::Moment;
 use super::super::subnet;
 
 /// Any: that there is one is all that matters.
@@ -222,7 +223,8 @@ impl Engine {
             name: name.to_owned(),
             labels,
             subnets: vec![subnet],
-            created: format!("{created:09}"),
+            shape: Shape::LINK,
+            created: Moment(created.into()),
         };
         self.networks.insert(id.clone(), network);
         Ok(id)
@@ -322,7 +324,7 @@ impl Engine {
             image: ImageId("image".to_owned()),
             labels: body.labels.clone(),
             state: body.state,
-            created: format!("{:09}", body.created),
+            created: Moment(body.created.into()),
             started: format!("{:09}", body.started),
             mode: body.mode,
             attachments: own.map(|(name, entry)| (name.clone(), body.shown(entry))).collect(),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::super::container::{Labels, NetworkMode};
+use super::super::container::{Labels, NetworkMode, Shape};
 use super::super::workload::{COMPOSE_NUMBER, COMPOSE_PROJECT, COMPOSE_SERVICE};
 
 /// The one compose project of these histories.
@@ -133,9 +133,21 @@ pub enum Deed {
     Duplicate {
         edge: Index,
         slot: u8,
-        renamed: bool,
+        name: Name,
+        shape: Shape,
         prefix: u8,
     },
+}
+
+/// How a network with our labels is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// As a controller calls it.
+    Ours,
+    /// As an earlier version called it.
+    Old,
+    /// Otherwise, so that it is not ours.
+    ByHand,
 }
 
 /// What becomes of what the engine tells of a change.
@@ -271,8 +283,22 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(network, detach)| Deed::RemoveNetwork { network, detach }),
         1 => (index(), 0u8..8, any::<bool>())
             .prop_map(|(edge, slot, taking)| Deed::Squat { edge, slot, taking }),
-        5 => (index(), 0u8..8, any::<bool>(), 29u8..31)
-            .prop_map(|(edge, slot, renamed, prefix)| Deed::Duplicate { edge, slot, renamed, prefix }),
+        5 => (index(), 0u8..8, network_name(), shape(), 29u8..31)
+            .prop_map(|(edge, slot, name, shape, prefix)| Deed::Duplicate { edge, slot, name, shape, prefix }),
+    ]
+}
+
+fn network_name() -> impl Strategy<Value = Name> {
+    prop::sample::select(&[Name::Ours, Name::Ours, Name::Old, Name::ByHand][..])
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    prop_oneof![
+        5 => Just(Shape::LINK),
+        1 => Just(Shape { bridge: false, ..Shape::LINK }),
+        1 => Just(Shape { internal: false, ..Shape::LINK }),
+        1 => Just(Shape { icc: false, ..Shape::LINK }),
+        1 => Just(Shape { ipv6: true, ..Shape::LINK }),
     ]
 }
 

@@ -11,8 +11,14 @@ use super::history::{Accept, PROJECT, Spec, Target};
 pub type EdgeName = (String, String);
 type Ends = (ContainerId, ContainerId);
 
+/// How networks that people make with our labels are called, where not as a controller calls them.
+pub const BY_HAND: &str = "by-hand-";
+
 pub fn is_ours(network: &Network) -> bool {
-    network.labels.get("tieline.managed-by").is_some_and(|by| by == "tieline")
+    network.shape.bridge
+        && network.shape.internal
+        && !network.name.starts_with(BY_HAND)
+        && network.labels.get("tieline.managed-by").is_some_and(|by| by == "tieline")
         && ["tieline.consumer", "tieline.provider"].iter().all(|key| network.labels.contains_key(*key))
 }
 
@@ -131,7 +137,7 @@ pub fn faults(engine: &Engine, meaning: &Meaning) -> Vec<String> {
     let places = places(engine);
     for (edge, pairs) in meaning {
         for ((consumer, provider), names) in pairs {
-            let carried = networks(engine, edge).any(|network| {
+            let carried = networks(engine, edge).filter(|network| network.shape.icc).any(|network| {
                 let on = |id: &ContainerId| places.get(&(id.clone(), network.id.clone()));
                 on(consumer).is_some() && on(provider).is_some_and(|aliases| names.is_subset(aliases))
             });

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::container::{ContainerId, NetworkMode, RunState};
+use super::super::container::{ContainerId, NetworkMode, RunState, Shape};
 use super::super::lab::Lab;
 use super::super::layout;
 use super::super::link::EdgeKey;
@@ -153,17 +153,17 @@ fn what_people_do_by_hand() {
     story.done();
     story.step("app1 is attached again without the link's name", |lab| {
         lab.change(&ids[0], |container| container.attachments.clear());
-        lab.attach(&ids[0], "tieline_app2_app1_10.213.0.0", &["app1"]);
+        lab.attach(&ids[0], "zzzz_tieline_app2_app1_10.213.0.0", &["app1"]);
     });
     story.done();
     story.step("a bystander is attached to the link network", |lab| {
-        lab.attach(&ids[2], "tieline_app2_app1_10.213.0.16", &[]);
+        lab.attach(&ids[2], "zzzz_tieline_app2_app1_10.213.0.16", &[]);
     });
     story.done();
     story.step("app2 is stopped and the network is removed", |lab| {
         lab.change(&ids[1], |container| container.state = RunState::Exited);
         lab.change(&ids[0], |container| container.attachments.clear());
-        let id = super::super::container::NetworkId("id-of-tieline_app2_app1_10.213.0.16".into());
+        let id = super::super::container::NetworkId("id-of-zzzz_tieline_app2_app1_10.213.0.16".into());
         lab.world
             .apply([(super::super::world::Stamp(1_000), super::super::world::Observation::NetworkGone(id))]);
     });
@@ -173,7 +173,8 @@ fn what_people_do_by_hand() {
 #[test]
 fn who_is_stranded_is_healed_member_or_not_and_only_from_networks_that_may_have_been_ours() {
     let mut lab = Lab::default();
-    let gone = ["tieline_web_app1_10.213.0.0", "tieline_all_app1_10.213.1.0", "tieline_default", "other"];
+    let gone =
+        ["zzzz_tieline_web_app1_10.213.0.0", "tieline_all_app1_10.213.1.0", "tieline_default", "other"];
     for (n, name) in gone.into_iter().enumerate() {
         lab.add_network(&format!("{n}"), name, &format!("172.20.{n}.0/24"), None);
     }
@@ -237,7 +238,7 @@ fn who_was_refused_is_connected_again_and_wired_elsewhere_if_the_network_is_full
     let other = lab.run("other", &[]);
     lab.attach(&other, &name, &[]);
     lab.world.obstacles_mut().fill(id);
-    assert!(lab.plans().contains("create network tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
+    assert!(lab.plans().contains("create network zzzz_tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
 }
 
 #[test]
@@ -246,7 +247,7 @@ fn a_teardown_frees_the_stranded_and_the_refused_too() {
     lab.run("app1", &[]);
     let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
     lab.carry_out(false);
-    let (name, gone) = ("tieline_app2_app1_10.213.0.0", "tieline_web_app1_10.213.9.0");
+    let (name, gone) = ("zzzz_tieline_app2_app1_10.213.0.0", "tieline_web_app1_10.213.9.0");
     lab.change(&app2, |container| container.attachments.get_mut(name).unwrap().address = None);
     lab.add_network("gone", gone, "172.20.0.0/24", None);
     let old = lab.run("old", &[]);
@@ -281,7 +282,7 @@ fn who_would_find_no_address_is_detached_while_it_does_not_run() {
     lab.carry_out(true);
     lab.carry_out(true);
     let on: Vec<&String> = lab.world.container(&app2).unwrap().attachments.keys().collect();
-    assert_eq!(on, ["tieline_app2_app1_10.213.0.16"]);
+    assert_eq!(on, ["zzzz_tieline_app2_app1_10.213.0.16"]);
 }
 
 #[test]
@@ -290,11 +291,73 @@ fn two_networks_of_one_edge() {
     let app1 = lab.run("app1", &[]);
     let app2 = lab.run("app2", &[("tieline.link", "app1:1")]);
     let edge = lab.edges().pop_first().unwrap();
-    lab.add_network("older", "tieline_app2_app1", "10.213.0.0/28", Some(&edge));
-    lab.add_network("newer", "tieline_app2_app1_2", "10.213.0.16/28", Some(&edge));
-    lab.attach(&app1, "tieline_app2_app1_2", &["app1"]);
-    lab.attach(&app2, "tieline_app2_app1_2", &["app2"]);
+    let newer = "tieline_app2_app1_10.213.0.16";
+    lab.add_network("older", "tieline_app2_app1_10.213.0.0", "10.213.0.0/28", Some(&edge));
+    lab.add_network("newer", newer, "10.213.0.16/28", Some(&edge));
+    lab.attach(&app1, newer, &["app1"]);
+    lab.attach(&app2, newer, &["app2"]);
     golden("two-networks", &lab.plans());
+}
+
+/// A link with a network that the engine made as the daemon's `default-network-opts` say.
+fn linked_on(shape: Shape) -> Lab {
+    let mut lab = Lab::default();
+    lab.run("app1", &[]);
+    lab.run("app2", &[("tieline.link", "app1:1")]);
+    lab.carry_out(false);
+    let id = lab.world.owned().map(|(network, _)| network.id.clone()).next().unwrap();
+    lab.change_network(&id, |network| network.shape = shape);
+    lab
+}
+
+#[test]
+fn a_network_on_which_nobody_may_talk_is_replaced_and_then_goes() {
+    let mut story = Story::new(linked_on(Shape { icc: false, ..Shape::LINK }));
+    story.step("the engine made the network without inter-container communication", |_| {});
+    story.done();
+    assert_eq!(story.lab.world.owned().count(), 1);
+    golden("no-icc", &story.text);
+}
+
+#[test]
+fn a_network_that_has_ipv6_keeps_its_pairs_and_gets_no_others() {
+    let mut lab = linked_on(Shape { ipv6: true, ..Shape::LINK });
+    assert_eq!(lab.plans(), "nothing to do\n", "nobody is cut off");
+    lab.remove(&ContainerId("id-of-app2".into()));
+    lab.run("app2", &[("tieline.link.x", "app1:1")]);
+    assert!(lab.plans().contains("create network zzzz_tieline_app2_app1_10.213.0.16"), "{}", lab.plans());
+}
+
+#[test]
+fn a_network_that_is_not_ours_in_every_respect_is_left_alone() {
+    let mut lab = Lab::default();
+    let [app1, app2] = ["app1", "app2"].map(|name| lab.run(name, &[]));
+    let consumer = lab.run("web", &[("tieline.link", "app1:1")]);
+    lab.carry_out(false);
+    // Somebody else's, with our labels: of an edge that is declared and of one that is not.
+    let other = EdgeKey::Pair {
+        consumer: Workload::Container("app2".into()),
+        provider: Workload::Container("app1".into()),
+    };
+    let declared = lab.edges().pop_first().unwrap();
+    for (n, edge) in [&declared, &other].into_iter().enumerate() {
+        lab.add_network(&format!("named-{n}"), &format!("aaa-{n}"), &format!("192.168.{n}.0/24"), Some(edge));
+        let name = lab.world.policy().owner.network_name(edge, "192.168.9.0/24".parse().unwrap());
+        let id = lab.add_network(&format!("open-{n}"), &name, "192.168.9.0/24", Some(edge));
+        lab.change_network(&id, |network| network.shape.internal = false);
+        for container in [&app1, &app2, &consumer] {
+            lab.attach(container, &format!("aaa-{n}"), &[]);
+            lab.attach(container, &name, &[]);
+        }
+    }
+    assert_eq!(lab.plans(), "nothing to do\n");
+    assert_eq!(teardown(&lab.world).len(), 3, "two leave the one network that is ours, and it goes");
+    let mut why: Vec<String> =
+        lab.world.pretenders().map(|(net, why)| format!("{}: {why}", net.id)).collect();
+    why.sort();
+    assert_eq!(why.len(), 4, "{why:?}");
+    assert!(why[0].starts_with("named-0: its name"), "{why:?}");
+    assert_eq!(why[2], "open-0: it is not internal");
 }
 
 #[test]
@@ -348,7 +411,7 @@ fn what_never_ran_and_what_is_much_leaves_a_part_of_the_pool_to_others() {
 fn a_name_or_subnet_that_somebody_else_took_is_left_alone() {
     let mut lab = Lab::default();
     lab.add_network("foreign", "mine", "10.213.0.0/24", None);
-    lab.add_network("disguised", "tieline_app2_app1_10.213.1.0", "172.20.0.0/16", None);
+    lab.add_network("disguised", "zzzz_tieline_app2_app1_10.213.1.0", "172.20.0.0/16", None);
     lab.run("app1", &[]);
     lab.run("app2", &[("tieline.link", "app1:1")]);
     golden("foreign", &lab.plans());
