@@ -22,9 +22,11 @@ pub struct Spot {
     pub crowded_out: BTreeSet<ContainerId>,
     /// Who has to be on it.
     pub wanted: BTreeSet<ContainerId>,
-    /// Who has to be on it and is not. First those that do not run: to connect them takes a few
-    /// milliseconds, and they may be started any moment; then providers before consumers, so that a
-    /// name is there before anybody looks for it.
+    /// Who has to be on it and is not. First the containers that do not run: connecting one takes a few
+    /// milliseconds, and it may be started any moment. Of these the consumers come first: with
+    /// `depends_on` Compose starts the provider first, and the engine answers a connect of a container
+    /// that is being started only when it has started, up to a second later (measured). Of those that
+    /// run the providers come first, so that a name is there before a program looks it up.
     pub joining: Vec<ContainerId>,
     /// How many containers it has addresses for; none where nobody may join it.
     capacity: usize,
@@ -153,7 +155,8 @@ pub fn arrange(key: &EdgeKey, edge: &Edge, world: &World, prefix: u8) -> Vec<Spo
     for spot in &mut spots {
         spot.joining.sort_by_key(|id| {
             let running = world.container(id).is_some_and(Container::is_running);
-            (running, edge.pairs.keys().all(|(_, provider)| provider != id))
+            let provider = edge.pairs.keys().any(|(_, provider)| provider == id);
+            (running, provider != running)
         });
     }
     spots

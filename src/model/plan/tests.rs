@@ -299,6 +299,29 @@ fn two_networks_of_one_edge() {
     golden("two-networks", &lab.plans());
 }
 
+#[test]
+fn who_may_be_started_any_moment_is_connected_first_and_consumers_before_providers() {
+    let mut lab = Lab::default();
+    let ids = ["p1", "p2"]
+        .map(|name| lab.run_service(&format!("shop/{}", &name[..1]), name[1..].parse().unwrap(), &[]));
+    let consumers = ["c1", "c2"].map(|name| {
+        lab.run_service(
+            &format!("shop/{}", &name[..1]),
+            name[1..].parse().unwrap(),
+            &[("tieline.link.x", "p:1")],
+        )
+    });
+    for id in [&ids[0], &consumers[0]] {
+        lab.change(id, |container| container.state = RunState::Created);
+    }
+    let plans = lab.plans();
+    let order: Vec<&str> = plans
+        .lines()
+        .filter_map(|line| line.strip_prefix("connect shop-")?.split_once(" to ").map(|(name, _)| name))
+        .collect();
+    assert_eq!(order, ["c-1", "p-1", "p-2", "c-2"], "{plans}");
+}
+
 /// A link with a network that the engine made as the daemon's `default-network-opts` say.
 fn linked_on(shape: Shape) -> Lab {
     let mut lab = Lab::default();
