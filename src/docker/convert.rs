@@ -1,6 +1,6 @@
 //! bollard's all-`Option` models into our own complete types.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, Ipam, MountPoint, NetworkInspect,
@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use crate::model::container::{
     Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
+use crate::model::labels;
 use crate::model::moment::Moment;
 use crate::model::mounts::{Mount, Source};
 
@@ -116,8 +117,9 @@ fn has_icc(options: Option<HashMap<String, String>>) -> bool {
     option.is_none_or(|icc| !["0", "f", "F", "false", "FALSE", "False"].contains(&icc.as_str()))
 }
 
+/// Labels cut to what is read of them.
 fn labels(labels: Option<HashMap<String, String>>) -> Labels {
-    labels.unwrap_or_default().into_iter().collect::<BTreeMap<_, _>>()
+    labels::bounded(labels.unwrap_or_default())
 }
 
 fn run_state(status: Option<ContainerStateStatusEnum>) -> RunState {
@@ -160,7 +162,17 @@ fn subnets(ipam: Option<Ipam>) -> Vec<Ipv4Net> {
 
 #[cfg(test)]
 mod tests {
+    use bollard::models::ContainerConfig;
+
     use super::*;
+    #[test]
+    fn a_label_beyond_its_limit_is_cut_before_it_is_kept() {
+        let long = HashMap::from([("tieline.link.a".to_owned(), "x".repeat(30 << 20))]);
+        let config = Some(ContainerConfig { labels: Some(long), ..Default::default() });
+        let response = ContainerInspectResponse { config, ..Default::default() };
+        let kept = container(ContainerId("a".to_owned()), response).labels;
+        assert_eq!(kept["tieline.link.a"].capacity(), labels::MAX_LABEL_BYTES + 1);
+    }
 
     #[test]
     fn an_attachment_has_the_addresses_of_both_families_or_of_one() {

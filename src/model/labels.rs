@@ -3,6 +3,7 @@
 //! Anybody who may start a container may write anything here, so nothing is trusted: a mistake
 //! spoils its own link and no other, and what is shown of it is cut and escaped.
 
+mod bounds;
 mod draft;
 mod error;
 mod key;
@@ -15,6 +16,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::{MAX_CONTAINER_LABEL_BYTES, bounded};
 pub use error::{Fault, LabelError, Problem};
 pub use selector::{MAX_SELECTOR_BYTES, MAX_SELECTOR_LABELS, parse as parse_selector};
 pub use target::{MAX_SOCKET_PATH_BYTES, parse as parse_target};
@@ -96,6 +98,11 @@ impl Topology {
 
 /// Reads the labels of one container. `prefix` ends with its dot.
 pub fn read(prefix: &str, labels: &Labels) -> Declared {
+    if bounds::exceeded(labels) {
+        // One of the labels that were dropped may be `accept` or `ignore`.
+        let errors = vec![bounds::too_many()];
+        return Declared { accept: Some(Vec::new()), errors, ..Declared::default() };
+    }
     let mut declared = Declared::default();
     let mut drafts = Drafts::new(prefix);
     let mut options = Vec::new();

@@ -148,6 +148,8 @@ problems! {
     OptionWithoutLink = "the link of this option is not declared",
     /// More errors than are worth listing.
     TooManyErrors = "there are more errors than these",
+    /// Labels of one container beyond the limit of all together.
+    TooManyLabels = "the labels of this container are too many or too long",
     /// A value beyond any length that means something.
     TooLong = "is too long",
     /// Nothing where something must be said.
@@ -201,7 +203,10 @@ problems! {
 impl Problem {
     /// Whether the key is wrong, whatever the value says.
     fn is_about_key(self) -> bool {
-        use Problem::{InvalidName, KeyTooLong, OptionWithoutLink, TooManyErrors, UnknownKey};
-        matches!(self, UnknownKey | KeyTooLong | InvalidName | OptionWithoutLink | TooManyErrors)
+        use Problem::{InvalidName, KeyTooLong, OptionWithoutLink, TooManyErrors, TooManyLabels, UnknownKey};
+        matches!(
+            self,
+            UnknownKey | KeyTooLong | InvalidName | OptionWithoutLink | TooManyErrors | TooManyLabels
+        )
     }
 }

@@ -14,7 +14,7 @@ use crate::model::workload::Workload;
 
 /// Longest sentence that an error may be.
 const MAX_ERROR_BYTES: usize = 4096;
-/// Links, and errors, of one case that are printed; of more the last ones.
+/// Labels of one case that are printed, and links and errors; of the latter the last ones.
 const MAX_PRINTED: usize = 8;
 
 /// Labels under the default prefix.
@@ -33,8 +33,11 @@ fn escape(c: char) -> Vec<char> {
 }
 
 fn print_labels(out: &mut String, labels: &Labels) {
-    for (key, value) in labels {
+    for (key, value) in labels.iter().take(MAX_PRINTED) {
         writeln!(out, "{}: {}", line(key), line(value)).unwrap();
+    }
+    if labels.len() > MAX_PRINTED {
+        writeln!(out, "({} labels)", labels.len()).unwrap();
     }
 }
 
@@ -231,6 +234,7 @@ fn broken_cases() -> Vec<Labels> {
     compose.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
     compose.insert("com.docker.compose.service".to_owned(), "$(reboot)\u{1b}[31m".to_owned());
     cases.push(compose);
+    cases.push((0..MAX_CONTAINER_LABEL_BYTES / 64).map(|n| (format!("x{n}"), String::new())).collect());
     cases
 }
 
