@@ -5,13 +5,14 @@
 //! outside; after a restart everything is learnt again from the engine.
 
 mod apply;
+mod lines;
 mod paths;
 mod pretenders;
 mod reconciles;
 mod report;
+mod ring;
 mod stopwatch;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -286,7 +287,7 @@ impl Controller {
         let links = self.report.update(&self.world, &known, SystemTime::now());
         let ready = if self.live { Readiness::Ready } else { self.lost.clone() };
         let totals = report::totals(&self.world, self.reconciles.queue());
-        let events: Arc<VecDeque<_>> = self.report.events();
+        let events = self.report.events();
         self.snapshots.send_replace(Arc::new(Snapshot { ready, links, events, totals }));
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! It trusts no client: `server` bounds what connections cost, `guard` what requests may ask.
 
+mod answer;
 mod events;
 mod guard;
+mod lists;
 mod page;
 mod patient;
 mod server;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::json;
@@ -25,9 +27,10 @@ use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use answer::{Answer, Content, respond};
 use guard::Audience;
 
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::snapshot::{Readiness, Snapshot};
 
 /// Prometheus' text format.
@@ -37,13 +40,26 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 const STANDS_STILL: Duration = Duration::from_secs(30);
 /// Threads that serve.
 const THREADS: usize = 2;
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
 /// Clients that may follow the events at once; others are told to come again.
 const MAX_FOLLOWERS: usize = 32;
+
+/// The answers that depend on the snapshot alone.
+#[derive(Clone)]
+struct Answers {
+    page: Answer,
+    links: Answer,
+    events: Answer,
+    /// The series of single links.
+    series: Answer,
+}
 
 #[derive(Clone)]
 struct Shared {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     metrics: Arc<Metrics>,
+    answers: Answers,
     followers: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -60,6 +76,11 @@ impl Shared {
 
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// An answer of one kind, of the present snapshot.
+    async fn answer(&self, answer: &Answer, content_type: &'static str) -> Response {
+        respond(content_type, Vec::new(), answer.of(self.snapshot()).await, &self.metrics)
     }
 }
 
@@ -102,18 +123,24 @@ async fn serve_here(
     let shared = Shared {
         snapshots,
         metrics: Arc::clone(&metrics),
+        answers: Answers {
+            page: Answer::new(page::render),
+            links: Answer::new(lists::links),
+            events: Answer::new(lists::events),
+            series: Answer::new(series),
+        },
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         shutdown: shutdown.clone(),
     };
     let app = Router::new()
-        .route("/", get(async |State(shared): State<Shared>| Html(page::render(&shared.snapshot()))))
+        .route("/", get(async |State(shared): State<Shared>| shared.answer(&shared.answers.page, HTML).await))
         .route("/style.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)))
         .route("/healthz", get(async |State(shared): State<Shared>| readiness(shared.stands_still())))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route(
             "/api/v1/links",
-            get(async |State(shared): State<Shared>| Json(shared.snapshot().links.clone())),
+            get(async |State(shared): State<Shared>| shared.answer(&shared.answers.links, JSON).await),
         )
         .route("/api/v1/links/{consumer}/{name}", get(link))
         .route("/api/v1/events", get(events::events))
@@ -139,10 +166,16 @@ fn readiness(ready: Readiness) -> Response {
 }
 
 async fn metrics_text(State(shared): State<Shared>) -> Response {
-    match shared.metrics.render(&shared.snapshot()) {
-        Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
+    let snapshot = shared.snapshot();
+    match shared.metrics.render(&snapshot) {
+        Ok(sums) => respond(EXPOSITION, sums, shared.answers.series.of(snapshot).await, &shared.metrics),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+fn series(snapshot: &Snapshot) -> Result<Content, String> {
+    let body = metrics::render_links(snapshot).map_err(|error| error.to_string())?;
+    Ok(Content { body, left_out: 0 })
 }
 
 async fn link(State(shared): State<Shared>, path: Result<Path<(String, String)>, PathRejection>) -> Response {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Registry, TextEncoder, proto::MetricFamily,
 };
 
 use crate::snapshot::Snapshot;
@@ -261,17 +261,15 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The exposition in Prometheus' text format.
+    /// Everything but the series of single links, in Prometheus' text format.
     ///
     /// # Errors
     /// If a name or label were not allowed in the format.
-    pub fn render(&self, snapshot: &Snapshot) -> Result<String, prometheus::Error> {
+    pub fn render(&self, snapshot: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
         let mut families = self.registry.gather();
-        families.extend(view::of(snapshot)?.gather());
+        families.extend(view::sums(snapshot)?.gather());
         families.sort_by(|a, b| a.name().cmp(b.name()));
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        encode(&families)
     }
 
     /// Counts a client that was cut off.
@@ -345,6 +343,20 @@ impl Metrics {
             self.wiring_duration_seconds.with_label_values(&[phase.as_str()]);
         }
     }
+}
+
+/// The series of single links, in Prometheus' text format. They depend on the snapshot alone.
+///
+/// # Errors
+/// If a name or label were not allowed in the format.
+pub fn render_links(snapshot: &Snapshot) -> Result<Vec<u8>, prometheus::Error> {
+    encode(&view::series(snapshot)?.gather())
+}
+
+fn encode(families: &[MetricFamily]) -> Result<Vec<u8>, prometheus::Error> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(families, &mut text)?;
+    Ok(text)
 }
 
 fn opts(name: &str, help: &str) -> Opts {

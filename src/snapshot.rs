@@ -1,7 +1,7 @@
 //! What everybody else may see: a finished picture of all links, made by the controller and read by
 //! the HTTP API, the metrics and, over HTTP, the commands.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,6 +12,9 @@ pub const HISTORY: usize = 50;
 /// How many transitions of all links together are kept.
 pub const EVENTS: usize = 1000;
 
+/// Header of a list of links that says how many links it leaves out.
+pub const LEFT_OUT: &str = "tieline-left-out";
+
 /// The picture at one time.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -20,7 +23,7 @@ pub struct Snapshot {
     /// Every link, by consumer and name. Labels that cannot be read are links in state `Invalid`.
     pub links: Vec<LinkStatus>,
     /// Transitions of all links, the oldest first.
-    pub events: Arc<VecDeque<Transition>>,
+    pub events: Arc<VecDeque<Numbered>>,
     /// Facts that are not about one link.
     pub totals: Totals,
 }
@@ -97,7 +100,7 @@ pub struct LinkStatus {
     /// How many of them failed.
     pub handshake_failures: u64,
     /// Its transitions, the oldest first.
-    pub history: Arc<VecDeque<Transition>>,
+    pub history: Arc<VecDeque<Arc<Transition>>>,
 }
 
 /// One condition.
@@ -162,9 +165,9 @@ pub struct Transition {
     #[serde(with = "timestamp")]
     pub time: SystemTime,
     /// The link's consumer.
-    pub consumer: String,
+    pub consumer: Arc<str>,
     /// The link's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// The state before; empty for a new link.
     pub from: String,
     /// The state after; empty for a link that is gone.
@@ -173,6 +176,17 @@ pub struct Transition {
     pub reason: String,
     /// Why, for people.
     pub message: String,
+}
+
+/// A transition and its number: each newer one has a greater number.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Numbered {
+    /// The number, which is not shown.
+    #[serde(skip)]
+    pub number: u64,
+    /// The transition.
+    pub transition: Arc<Transition>,
 }
 
 impl LinkStatus {
@@ -185,6 +199,30 @@ impl LinkStatus {
     pub fn condition(&self, kind: &str) -> Option<&ConditionStatus> {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }
+}
+
+/// The indices of `links`, in the order in which they are left out where not all have room, the last one
+/// first: the first link of each consumer stands before the second of any. A consumer with many links
+/// therefore takes no room from one with few.
+pub fn by_turns(links: &[LinkStatus]) -> Vec<usize> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    let mut turns: Vec<(usize, usize)> = Vec::with_capacity(links.len());
+    for (index, link) in links.iter().enumerate() {
+        let turn = seen.entry(&link.consumer).or_default();
+        turns.push((*turn, index));
+        *turn += 1;
+    }
+    turns.sort_unstable();
+    turns.into_iter().map(|(_, index)| index).collect()
+}
+
+/// At most `limit` of the links, in their order, and how many are left out.
+pub fn at_most(links: &[LinkStatus], limit: usize) -> (Vec<&LinkStatus>, usize) {
+    let mut kept = by_turns(links);
+    kept.truncate(limit);
+    kept.sort_unstable();
+    let left_out = links.len() - kept.len();
+    (kept.into_iter().map(|index| &links[index]).collect(), left_out)
 }
 
 /// RFC 3339 in UTC, milliseconds.

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use crate::snapshot::LinkStatus;
+use crate::snapshot::{LEFT_OUT, LinkStatus};
 
 /// How long a controller may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +28,18 @@ pub struct Answer {
     pub status: StatusCode,
     /// The whole body.
     pub body: String,
+    /// Links that a list leaves out.
+    pub left_out: usize,
+}
+
+/// The links that a controller lists.
+pub struct List {
+    /// The links.
+    pub links: Vec<LinkStatus>,
+    /// Links that it leaves out, because there are too many.
+    pub left_out: usize,
+    /// The answer's text as it came.
+    pub body: String,
 }
 
 impl Client {
@@ -37,10 +49,14 @@ impl Client {
         Self { server: server.to_owned(), http }
     }
 
-    /// All links, and the answer's text as it came.
-    pub async fn links(&self) -> Result<(Vec<LinkStatus>, String), Error> {
-        let body = self.get_ok("/api/v1/links").await?;
-        Ok((parse(&body)?, body))
+    /// All links.
+    pub async fn links(&self) -> Result<List, Error> {
+        let path = "/api/v1/links";
+        let Answer { status, body, left_out } = self.get(path).await?;
+        match status {
+            StatusCode::OK => Ok(List { links: parse(&body)?, left_out, body }),
+            status => Err(self.unexpected(path, status)),
+        }
     }
 
     /// One link and the answer's text as it came, if there is such a link.
@@ -73,20 +89,15 @@ impl Client {
         let exchange = async {
             let response = self.http.get(uri).await.map_err(|error| root_cause(&error))?;
             let status = response.status();
+            let left_out =
+                response.headers().get(LEFT_OUT).and_then(|count| count.to_str().ok()?.parse().ok());
             let body = response.into_body().collect().await.map_err(|error| root_cause(&error))?;
-            Ok(Answer { status, body: String::from_utf8_lossy(&body.to_bytes()).into_owned() })
+            let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            Ok(Answer { status, body, left_out: left_out.unwrap_or_default() })
         };
         match tokio::time::timeout(TIMEOUT, exchange).await {
             Ok(answer) => answer.map_err(unreachable),
             Err(_) => Err(unreachable(format!("no answer within {} s", TIMEOUT.as_secs()))),
-        }
-    }
-
-    async fn get_ok(&self, path: &str) -> Result<String, Error> {
-        let answer = self.get(path).await?;
-        match answer.status {
-            StatusCode::OK => Ok(answer.body),
-            status => Err(self.unexpected(path, status)),
         }
     }
 

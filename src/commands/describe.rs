@@ -23,7 +23,7 @@ async fn find(client: &Client, (consumer, name): &(String, String)) -> Result<(L
         return Ok(found);
     }
     // A link that is named after a key which nobody knows may have a slash itself.
-    let (text, (links, _)) = (format!("{consumer}/{name}"), client.links().await?);
+    let (text, links) = (format!("{consumer}/{name}"), client.links().await?.links);
     let full = |link: &LinkStatus| format!("{}/{}", link.consumer, link.name);
     if let Some(link) = links.iter().find(|link| full(link) == text)
         && let Some(found) = client.link(&link.consumer, &link.name).await?

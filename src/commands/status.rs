@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::client::Client;
+use super::client::{Client, List};
 use super::{Error, Exit, output, style, table};
 use crate::cli::{Output, StatusArgs};
 use crate::snapshot::LinkStatus;
@@ -21,18 +21,26 @@ pub(super) async fn run(args: StatusArgs) -> Result<Exit, Error> {
     } else if args.wait {
         wait(&client, args.timeout, args.output).await
     } else {
-        let (links, body) = client.links().await?;
-        print(&links, &body, args.output)?;
+        let list = client.links().await?;
+        print(&list, args.output)?;
         fail_if_not_ready(&client).await?;
-        Ok(if links.iter().all(is_fine) { Exit::Yes } else { Exit::No })
+        Ok(if all_fine(&list) { Exit::Yes } else { Exit::No })
     }
 }
 
-fn print(links: &[LinkStatus], body: &str, format: Output) -> Result<(), Error> {
-    match format {
-        Output::Text => output::print(&table::render(links, style::colours())),
-        Output::Json => output::println(body),
+fn print(list: &List, format: Output) -> Result<(), Error> {
+    if list.left_out > 0 {
+        eprintln!("links that are not shown, because the controller has too many: {}", list.left_out);
     }
+    match format {
+        Output::Text => output::print(&table::render(&list.links, style::colours())),
+        Output::Json => output::println(&list.body),
+    }
+}
+
+/// Links that the controller does not list may be in any state.
+fn all_fine(list: &List) -> bool {
+    list.left_out == 0 && list.links.iter().all(is_fine)
 }
 
 /// What a controller shows that lost its engine, or has not found it yet, may be wrong by now.
@@ -46,18 +54,19 @@ async fn fail_if_not_ready(client: &Client) -> Result<(), Error> {
 async fn watch(client: &Client, format: Output) -> Result<Exit, Error> {
     let mut last = None;
     loop {
-        let (links, body) = client.links().await?;
-        let table = table::render(&links, style::colours());
+        let list = client.links().await?;
+        let table = table::render(&list.links, style::colours());
         // On a terminal the ages go on; elsewhere only what changed is news.
         if style::colours() && format == Output::Text {
             output::print(&format!("{CLEAR}{table}"))?;
         } else {
-            let states: Vec<_> = links
+            let states: Vec<_> = list
+                .links
                 .iter()
                 .map(|l| (l.consumer.clone(), l.name.clone(), l.state.clone(), l.proven(), l.message.clone()))
                 .collect();
             if last.as_ref() != Some(&states) {
-                print(&links, &body, format)?;
+                print(&list, format)?;
                 last = Some(states);
             }
         }
@@ -71,13 +80,13 @@ async fn wait(client: &Client, timeout: Duration, format: Output) -> Result<Exit
         let found = look(client).await;
         let late = Instant::now() >= end;
         match found {
-            Ok((links, body)) if links.iter().all(is_fine) => {
-                print(&links, &body, format)?;
+            Ok(list) if all_fine(&list) => {
+                print(&list, format)?;
                 return Ok(Exit::Yes);
             }
-            Ok((links, body)) if late => {
-                print(&links, &body, format)?;
-                complain(&links, timeout);
+            Ok(list) if late => {
+                print(&list, format)?;
+                complain(&list.links, timeout);
                 return Ok(Exit::No);
             }
             Err(error) if late => return Err(error),
@@ -87,7 +96,7 @@ async fn wait(client: &Client, timeout: Duration, format: Output) -> Result<Exit
 }
 
 /// The links, once the controller knows the engine's state.
-async fn look(client: &Client) -> Result<(Vec<LinkStatus>, String), Error> {
+async fn look(client: &Client) -> Result<List, Error> {
     match client.not_ready().await? {
         Some(why) => Err(Error::Controller(format!("the controller is not ready: {why}"))),
         None => client.links().await,

@@ -5,27 +5,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::lines::Lines;
 use super::paths::{PathRecord, Paths};
+use super::ring::Ring;
 use crate::model::assess::{Assessment, Findings, Trouble, assess, assess_mistake, live_paths};
 use crate::model::carrier::{self, out_of_reach};
 use crate::model::condition::{Condition, Kind, Reason, State, Status};
 use crate::model::container::{ContainerId, Network};
 use crate::model::declaration::{DeclaredLink, Mistake, Path};
-use crate::model::labels;
+use crate::model::labels::{self, short_name};
 use crate::model::link::{EdgeKey, LinkKey, PathKey};
 use crate::model::proof::{Proof, Standing};
 use crate::model::subnet;
 use crate::model::world::World;
 use crate::queue::Queue;
 use crate::snapshot::{
-    ConditionStatus, EVENTS, HISTORY, LinkStatus, NetworkStatus, PathStatus, Totals, Transition,
+    ConditionStatus, HISTORY, LinkStatus, NetworkStatus, Numbered, PathStatus, Totals, Transition,
 };
 
 /// What was last reported of each link, and the history.
 #[derive(Debug, Default)]
 pub struct Report {
     records: BTreeMap<LinkKey, Record>,
-    events: Arc<VecDeque<Transition>>,
+    ring: Ring,
 }
 
 #[derive(Debug)]
@@ -34,13 +36,14 @@ struct Record {
     state: State,
     reason: Reason,
     conditions: Vec<(Status, SystemTime)>,
-    history: Arc<VecDeque<Transition>>,
+    history: Arc<VecDeque<Arc<Transition>>>,
+    lines: Lines,
 }
 
 impl Report {
     /// Transitions of all links.
-    pub fn events(&self) -> Arc<VecDeque<Transition>> {
-        Arc::clone(&self.events)
+    pub fn events(&mut self) -> Arc<VecDeque<Numbered>> {
+        self.ring.events()
     }
 
     /// Assesses every link, reports what changed, and gives the rows.
@@ -52,14 +55,14 @@ impl Report {
             let conditions = self.record(key, &link.provider, &assessment, now);
             rows.push(self.row(key, link, world, known, assessment, conditions));
         }
-        let mut names: BTreeSet<LinkKey> = declaration.links.keys().cloned().collect();
+        let mut names = Names::of(declaration.links.keys());
         for mistake in &declaration.errors {
-            let key = unused(&mistake.link, &mut names);
+            let key = names.unused(&mistake.link);
             let assessment = assess_mistake(mistake);
             let conditions = self.record(&key, "", &assessment, now);
             rows.push(self.mistake_row(&key, mistake, assessment, conditions));
         }
-        self.forget_all_but(&names, now);
+        self.forget_all_but(&names.taken, now);
         rows.sort_by(|a, b| (&a.consumer, &a.name).cmp(&(&b.consumer, &b.name)));
         rows
     }
@@ -94,23 +97,29 @@ impl Report {
             reason,
             conditions: Vec::new(),
             history: Arc::default(),
+            lines: Lines::new(now),
         });
         record.state = assessment.state;
         record.reason = reason;
         record.conditions = conditions;
+        let line = if news { record.lines.change(now) } else { record.lines.overdue(now) };
+        if let Some(untold) = line {
+            log(key, provider, from, (assessment, reason), untold);
+        }
         if news {
-            let transition = Transition {
+            let first = record.history.front();
+            let transition = Arc::new(Transition {
                 time: now,
-                consumer: key.consumer.to_string(),
-                name: key.name.clone(),
+                // Long names are kept once for all transitions of a link.
+                consumer: first.map_or_else(|| key.consumer.to_string().into(), |t| Arc::clone(&t.consumer)),
+                name: first.map_or_else(|| key.name.as_str().into(), |t| Arc::clone(&t.name)),
                 from: from.map_or(String::new(), |state| state.to_string()),
                 to: assessment.state.to_string(),
                 reason: reason.as_str().to_owned(),
                 message: assessment.message.clone(),
-            };
-            log(key, provider, is_bad(assessment.state, reason), &transition);
-            push(Arc::make_mut(&mut record.history), transition.clone(), HISTORY);
-            push(Arc::make_mut(&mut self.events), transition, EVENTS);
+            });
+            push(Arc::make_mut(&mut record.history), Arc::clone(&transition), HISTORY);
+            self.ring.push(transition);
         }
         since
     }
@@ -119,17 +128,17 @@ impl Report {
         let gone: Vec<LinkKey> = self.records.keys().filter(|key| !names.contains(*key)).cloned().collect();
         for key in gone {
             let Some(record) = self.records.remove(&key) else { continue };
-            tracing::info!(link = %key, was = %record.state, "{key} is gone");
-            let transition = Transition {
+            let link = short(&key);
+            tracing::info!(link, was = %record.state, "{link} is gone");
+            self.ring.push(Arc::new(Transition {
                 time: now,
-                consumer: key.consumer.to_string(),
-                name: key.name,
+                consumer: key.consumer.to_string().into(),
+                name: key.name.into(),
                 from: record.state.to_string(),
                 to: String::new(),
                 reason: "NotDeclared".to_owned(),
                 message: "no container declares it any more".to_owned(),
-            };
-            push(Arc::make_mut(&mut self.events), transition, EVENTS);
+            }));
         }
     }
 
@@ -244,17 +253,30 @@ pub fn totals(world: &World, queue: &Queue<EdgeKey>) -> Totals {
     }
 }
 
-/// A mistake may have the name of a good link, or of another mistake, of the same consumer: the
-/// second target of one name is an error of that target alone.
-fn unused(wanted: &LinkKey, names: &mut BTreeSet<LinkKey>) -> LinkKey {
-    let mut key = wanted.clone();
-    let mut n = 2;
-    while names.contains(&key) {
-        key.name = format!("{}#{n}", wanted.name);
-        n += 1;
+/// The names of all rows.
+struct Names {
+    taken: BTreeSet<LinkKey>,
+    /// Of each name that was wanted when it was taken: the number at which the next search starts.
+    numbers: HashMap<LinkKey, usize>,
+}
+
+impl Names {
+    fn of<'a>(links: impl Iterator<Item = &'a LinkKey>) -> Self {
+        Self { taken: links.cloned().collect(), numbers: HashMap::new() }
     }
-    names.insert(key.clone());
-    key
+
+    /// A mistake may have the name of a good link, or of another mistake, of the same consumer: the
+    /// second target of one name is an error of that target alone.
+    fn unused(&mut self, wanted: &LinkKey) -> LinkKey {
+        let mut key = wanted.clone();
+        while self.taken.contains(&key) {
+            let number = self.numbers.entry(wanted.clone()).or_insert(2);
+            key.name = format!("{}#{number}", wanted.name);
+            *number += 1;
+        }
+        self.taken.insert(key.clone());
+        key
+    }
 }
 
 fn networks(world: &World, link: &DeclaredLink) -> Vec<NetworkStatus> {
@@ -332,7 +354,7 @@ fn condition((condition, since): (Condition, SystemTime)) -> ConditionStatus {
     }
 }
 
-fn push(history: &mut VecDeque<Transition>, transition: Transition, limit: usize) {
+fn push(history: &mut VecDeque<Arc<Transition>>, transition: Arc<Transition>, limit: usize) {
     if history.len() == limit {
         history.pop_front();
     }
@@ -349,15 +371,52 @@ fn is_bad(state: State, reason: Reason) -> bool {
     }
 }
 
-fn log(key: &LinkKey, provider: &str, bad: bool, transition: &Transition) {
-    let Transition { from: was, to: state, reason, .. } = transition;
-    let text = match transition.message.as_str() {
-        "" => format!("{key} is {state}"),
-        message => format!("{key} is {state}: {message}"),
-    };
+/// A link as a log line names it.
+fn short(key: &LinkKey) -> String {
+    format!("{}/{}", short_name(&key.consumer.to_string()), short_name(&key.name))
+}
+
+fn log(
+    key: &LinkKey,
+    provider: &str,
+    was: Option<State>,
+    (assessment, reason): (&Assessment, Reason),
+    untold: u32,
+) {
+    let (link, provider) = (short(key), short_name(provider));
+    let (state, was) = (assessment.state, was.map_or(String::new(), |state| state.to_string()));
+    let mut text = format!("{link} is {state}");
+    if !assessment.message.is_empty() {
+        text.push_str(": ");
+        text.push_str(&assessment.message);
+    }
+    if untold > 0 {
+        text.push_str(&format!(" (more changes since the last line about it: {untold})"));
+    }
+    let bad = is_bad(state, reason);
+    let reason = reason.as_str();
     if bad {
-        tracing::warn!(link = %key, provider, %state, was, reason, "{text}");
+        tracing::warn!(link, provider = &*provider, %state, was, reason, "{text}");
     } else {
-        tracing::info!(link = %key, provider, %state, was, reason, "{text}");
+        tracing::info!(link, provider = &*provider, %state, was, reason, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::workload::Workload;
+
+    fn key(name: &str) -> LinkKey {
+        LinkKey { consumer: Workload::Container("app".to_owned()), name: name.to_owned() }
+    }
+
+    #[test]
+    fn mistakes_of_one_name_are_numbered_and_each_search_starts_where_the_last_one_ended() {
+        let mut names = Names::of([key("db"), key("db#3")].iter());
+        let given: Vec<String> = (0..4).map(|_| names.unused(&key("db")).name).collect();
+        assert_eq!(given, ["db#2", "db#4", "db#5", "db#6"]);
+        assert_eq!(names.unused(&key("web")), key("web"));
+        assert_eq!(names.numbers, HashMap::from([(key("db"), 7)]));
     }
 }

@@ -165,6 +165,7 @@ mod tests {
     use bollard::models::ContainerConfig;
 
     use super::*;
+
     #[test]
     fn a_label_beyond_its_limit_is_cut_before_it_is_kept() {
         let long = HashMap::from([("tieline.link.a".to_owned(), "x".repeat(30 << 20))]);

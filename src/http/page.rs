@@ -2,7 +2,12 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::snapshot::{LinkStatus, Readiness, Snapshot};
+use super::answer::Content;
+use crate::model::labels::short_name;
+use crate::snapshot::{LinkStatus, Readiness, Snapshot, at_most};
+
+/// Links that the page shows. Consumers take turns; the page says how many are left out.
+const MAX_ROWS: usize = 500;
 
 /// How it looks. Not in the page itself: the page may then forbid every style and script within.
 pub(super) const STYLE: &str = "
@@ -13,7 +18,8 @@ th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid
 .Invalid, .Denied, .Unreachable, .NoListener { color: #b3261e; }
 ";
 
-pub(super) fn render(snapshot: &Snapshot) -> String {
+pub(super) fn render(snapshot: &Snapshot) -> Result<Content, String> {
+    let (links, left_out) = at_most(&snapshot.links, MAX_ROWS);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -29,10 +35,13 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
                 @if let Readiness::NotReady(why) = &snapshot.ready {
                     p.Unreachable { (why) }
                 }
-                @if snapshot.links.is_empty() {
+                @if links.is_empty() {
                     p { "No container declares a link." }
                 } @else {
-                    (table(&snapshot.links))
+                    (table(&links))
+                }
+                @if left_out > 0 {
+                    p { "Links that are not on this page: " (left_out) }
                 }
                 p {
                     a href="/metrics" { "metrics" } " · "
@@ -42,18 +51,18 @@ pub(super) fn render(snapshot: &Snapshot) -> String {
             }
         }
     };
-    page.into_string()
+    Ok(Content { body: page.into_string().into_bytes(), left_out })
 }
 
-fn table(links: &[LinkStatus]) -> Markup {
+fn table(links: &[&LinkStatus]) -> Markup {
     html! {
         table {
             tr { th { "Consumer" } th { "Link" } th { "Provider" } th { "State" } th { "Paths" } th { "Message" } }
             @for link in links {
                 tr {
-                    td { (link.consumer) }
-                    td { (link.name) }
-                    td { (link.provider) }
+                    td { (short_name(&link.consumer)) }
+                    td { (short_name(&link.name)) }
+                    td { (short_name(&link.provider)) }
                     td class=(link.state) { (link.state) }
                     td { (link.proven()) "/" (link.paths.len()) }
                     td { (link.message) }
@@ -95,7 +104,8 @@ mod tests {
             history: Arc::default(),
         };
         let ready = Readiness::NotReady(hostile);
-        let page = render(&Snapshot { ready, links: vec![link], ..Snapshot::default() });
+        let content = render(&Snapshot { ready, links: vec![link], ..Snapshot::default() }).unwrap();
+        let page = String::from_utf8(content.body).unwrap();
         assert!(
             !page.contains("<script") && !page.contains("<img") && !page.contains("class=\"\">"),
             "{page}"

@@ -1,4 +1,7 @@
 //! Metrics of what is so, read from a snapshot.
+//!
+//! What label writers can make of it is bounded: the number of links with series, and the bytes of each
+//! name.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,25 +9,32 @@ use prometheus::{GaugeVec, IntCounterVec, Registry};
 
 use super::{float_gauge, gauge, gauge_vec, opts};
 use crate::model::condition::State;
-use crate::snapshot::{LinkStatus, Snapshot};
+use crate::model::labels::short_name;
+use crate::snapshot::{LinkStatus, Snapshot, at_most};
 
-/// Links that have series of their own; there are up to nine for each. The first by consumer and name
-/// are those, and `tieline_links_without_series` counts the rest.
+/// Links that have series of their own; there are up to nine for each. Consumers take turns, and
+/// `tieline_links_without_series` counts the rest.
 pub const MAX_LINKS: usize = 4096;
 
 /// The labels by which a link is known: names only.
 const LINK: [&str; 5] = ["consumer", "link", "provider", "protocol", "port"];
 
-/// A registry that holds the picture and is thrown away after the scrape.
-pub(super) fn of(snapshot: &Snapshot) -> Result<Registry, prometheus::Error> {
+/// What is so, apart from the series of single links.
+pub(super) fn sums(snapshot: &Snapshot) -> Result<Registry, prometheus::Error> {
     let r = Registry::new();
     totals(&r, snapshot)?;
     states(&r, snapshot)?;
-    let (shown, rest) = snapshot.links.split_at(snapshot.links.len().min(MAX_LINKS));
-    links(&r, shown)?;
     let beyond =
         gauge(&r, "links_without_series", "Links beyond the limit of those with series of their own.")?;
-    beyond.set(i64::try_from(rest.len()).unwrap_or(i64::MAX));
+    beyond.set(i64::try_from(snapshot.links.len().saturating_sub(MAX_LINKS)).unwrap_or(i64::MAX));
+    Ok(r)
+}
+
+/// The series of single links. Names longer than 128 bytes are cut and end with a hash.
+pub(super) fn series(snapshot: &Snapshot) -> Result<Registry, prometheus::Error> {
+    let r = Registry::new();
+    let (shown, _) = at_most(&snapshot.links, MAX_LINKS);
+    links(&r, &shown)?;
     Ok(r)
 }
 
@@ -60,7 +70,7 @@ fn states(r: &Registry, snapshot: &Snapshot) -> Result<(), prometheus::Error> {
     Ok(())
 }
 
-fn links(r: &Registry, links: &[LinkStatus]) -> Result<(), prometheus::Error> {
+fn links(r: &Registry, links: &[&LinkStatus]) -> Result<(), prometheus::Error> {
     let ready = gauge_vec(
         r,
         "link_ready",
@@ -87,7 +97,9 @@ fn links(r: &Registry, links: &[LinkStatus]) -> Result<(), prometheus::Error> {
     )?;
     for link in links {
         let port = link.port.map_or(String::new(), |port| port.to_string());
-        let labels = [&*link.consumer, &*link.name, &*link.provider, &*link.protocol, &*port];
+        let [consumer, name, provider] =
+            [&link.consumer, &link.name, &link.provider].map(|name| short_name(name));
+        let labels = [&*consumer, &*name, &*provider, &*link.protocol, &*port];
         for (gauge, kind) in [(&ready, "Ready"), (&reachable, "Reachable"), (&listening, "Listening")] {
             if let Some(value) = known(link, kind) {
                 gauge.with_label_values(&labels).set(value);
@@ -134,7 +146,10 @@ fn float_gauge_vec(r: &Registry, name: &str, help: &str) -> Result<GaugeVec, pro
 mod tests {
     use std::sync::Arc;
 
+    use prometheus::proto::{LabelPair, Metric, MetricFamily};
+
     use super::*;
+    use crate::model::labels::MAX_SHORT_NAME_BYTES;
 
     fn link(n: usize) -> LinkStatus {
         LinkStatus {
@@ -159,16 +174,48 @@ mod tests {
         }
     }
 
+    fn of(families: &[MetricFamily], name: &str) -> Vec<Metric> {
+        families.iter().find(|family| family.name() == name).unwrap().get_metric().to_vec()
+    }
+
     #[test]
     fn links_beyond_the_limit_are_counted_and_have_no_series() {
         let snapshot = Snapshot { links: (0..MAX_LINKS + 3).map(link).collect(), ..Snapshot::default() };
-        let families = of(&snapshot).unwrap().gather();
-        let series =
-            |name: &str| families.iter().find(|family| family.name() == name).unwrap().get_metric().to_vec();
-        assert_eq!(series("tieline_link_paths").len(), MAX_LINKS);
-        assert_eq!(series("tieline_links_without_series")[0].get_gauge().get_value(), 3.0);
+        let (sums, series) = (sums(&snapshot).unwrap().gather(), series(&snapshot).unwrap().gather());
+        assert_eq!(of(&series, "tieline_link_paths").len(), MAX_LINKS);
+        assert_eq!(of(&sums, "tieline_links_without_series")[0].get_gauge().get_value(), 3.0);
         let pending =
-            series("tieline_links").iter().map(|metric| metric.get_gauge().get_value()).sum::<f64>();
+            of(&sums, "tieline_links").iter().map(|metric| metric.get_gauge().get_value()).sum::<f64>();
         assert_eq!(pending, (MAX_LINKS + 3) as f64, "every link is counted by its state");
+    }
+
+    #[test]
+    fn a_consumer_with_many_links_takes_no_series_from_others() {
+        let many = |n| LinkStatus { consumer: "a".to_owned(), name: format!("n{n:05}"), ..link(0) };
+        let links = (0..MAX_LINKS).map(many).chain([link(1), link(2)]).collect();
+        let families = series(&Snapshot { links, ..Snapshot::default() }).unwrap().gather();
+        let metrics = of(&families, "tieline_link_paths");
+        assert_eq!(metrics.len(), MAX_LINKS);
+        let has = |consumer: &str| {
+            let is = |label: &LabelPair| label.name() == "consumer" && label.value() == consumer;
+            metrics.iter().any(|metric| metric.get_label().iter().any(is))
+        };
+        assert!(has("app00001") && has("app00002"));
+    }
+
+    #[test]
+    fn long_names_are_cut_and_stay_two_series() {
+        let long = |last: char| LinkStatus {
+            consumer: format!("{}{last}", "c".repeat(1024)),
+            name: format!("{}{last}", "n".repeat(1024)),
+            provider: "p".repeat(1024),
+            ..link(0)
+        };
+        let snapshot = Snapshot { links: vec![long('x'), long('y')], ..Snapshot::default() };
+        let families = series(&snapshot).unwrap().gather();
+        let metrics = of(&families, "tieline_link_paths");
+        assert_eq!(metrics.len(), 2);
+        let labels = metrics.iter().flat_map(|metric| metric.get_label());
+        assert!(labels.map(|label| label.value().len()).max() <= Some(MAX_SHORT_NAME_BYTES));
     }
 }

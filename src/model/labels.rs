@@ -20,7 +20,10 @@ pub use bounds::{MAX_CONTAINER_LABEL_BYTES, bounded};
 pub use error::{Fault, LabelError, Problem};
 pub use selector::{MAX_SELECTOR_BYTES, MAX_SELECTOR_LABELS, parse as parse_selector};
 pub use target::{MAX_SOCKET_PATH_BYTES, parse as parse_target};
-pub use text::{MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_SHOWN_CHARS, is_plain, message, shown, some_of};
+pub use text::{
+    MAX_MESSAGE_CHARS, MAX_NAME_CHARS, MAX_SHORT_NAME_BYTES, MAX_SHOWN_CHARS, is_plain, message, short_name,
+    shown, some_of,
+};
 pub use value::{INTERVAL_RANGE, MAX_REGEX_BYTES, TIMEOUT_RANGE, duration as parse_duration, expectation};
 
 use std::sync::Arc;

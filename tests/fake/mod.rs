@@ -4,6 +4,7 @@
 mod api;
 mod conformance;
 mod convergence;
+mod crowd;
 pub mod engine;
 mod events;
 mod faults;

@@ -10,7 +10,7 @@
 //! [`GROWTH`] and [`SLACK_KB`].
 
 mod churn;
-mod gauge;
+pub mod gauge;
 mod wire;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,13 @@
 //! Words about hostile text: how a label's text is shown, named and compared.
 
+use std::borrow::Cow;
+
 /// Longest piece of a label that is shown to a person, in characters.
 pub const MAX_SHOWN_CHARS: usize = 120;
 /// Longest message about one link, in characters: what a condition, the history and a log line hold.
 pub const MAX_MESSAGE_CHARS: usize = 2000;
+/// Longest name in a series, a log line and a table, in bytes.
+pub const MAX_SHORT_NAME_BYTES: usize = 128;
 /// Longest name that is made from a text which cannot be read; also the limit of a DNS label.
 pub const MAX_NAME_CHARS: usize = 63;
 /// Name of a link whose target has no character that a name may have.
@@ -29,6 +33,24 @@ pub fn message(text: &str) -> String {
 /// Like [`shown`], for an example inside a sentence, which several of them must not make endless.
 pub(super) fn example(text: &str) -> String {
     cut(text, MAX_SHOWN_CHARS / 2)
+}
+
+/// `name` as a series, a log line or a table holds it: a longer one is its start and the hash of the whole,
+/// so that two long names stay two. The same name gives the same text in every run and version.
+pub fn short_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_SHORT_NAME_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let hash = format!("~{:016x}", fnv_1a(name.as_bytes()));
+    let end = (0..=MAX_SHORT_NAME_BYTES - hash.len()).rev().find(|end| name.is_char_boundary(*end));
+    Cow::Owned(format!("{}{hash}", &name[..end.unwrap_or(0)]))
+}
+
+/// FNV-1a, 64 bits.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn cut(text: &str, limit: usize) -> String {
@@ -147,5 +169,21 @@ pub(super) fn listed(words: &[String], joint: &str) -> String {
         [] => String::new(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} {joint} {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_becomes_a_short_one_of_its_own() {
+        let longest = "a".repeat(MAX_SHORT_NAME_BYTES);
+        assert_eq!(short_name(&longest), longest);
+        let (one, two) = (format!("{longest}1"), format!("{longest}2"));
+        assert_eq!(short_name(&one), format!("{}~ba20a66a82fd627c", "a".repeat(111)));
+        assert_ne!(short_name(&one), short_name(&two));
+        let crabs = "\u{1f980}".repeat(1000);
+        assert!(short_name(&crabs).len() <= MAX_SHORT_NAME_BYTES);
     }
 }
