@@ -6,6 +6,7 @@
 pub mod argv;
 mod client;
 mod connection;
+mod diag;
 mod dns;
 mod input;
 mod listener;

@@ -12,6 +12,7 @@ use super::Ends;
 use super::connection::{Connection, Until, failed};
 use super::table;
 use super::told::Told;
+use crate::model::handshake::InconclusiveReason;
 use crate::model::handshake::role::Transport;
 use crate::model::handshake::transcript::{End, Socket};
 
@@ -28,8 +29,13 @@ where
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    if asked.is_some_and(|port| table::is_held(transport, port)) {
-        told.say("held").await;
+    match asked.map(|port| table::is_held(transport, port)) {
+        Some(Ok(true)) => told.say("held").await,
+        Some(Err(error)) => {
+            told.complain(&error.to_string()).await;
+            return End::Untold(InconclusiveReason::Unsupported);
+        }
+        Some(Ok(false)) | None => {}
     }
     let mut end = End::Busy;
     for port in ports {

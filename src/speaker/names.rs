@@ -1,14 +1,19 @@
 //! Names of hosts, looked up as a container's own programs would: in its hosts file, then at the nameservers
 //! of its `resolv.conf`.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use tokio::time::Instant;
 
 use super::dns;
 
+/// How much is read of a hosts file and of a `resolv.conf`. A container may write what it wants into its own.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// What the usual resolver takes of a `resolv.conf`, and no more.
 const MAX_NAMESERVERS: usize = 3;
 /// Where a nameserver listens.
@@ -41,7 +46,7 @@ impl Names {
 
     /// The names of these files. One that is not there says nothing.
     pub fn read(hosts: &Path, resolv_conf: &Path) -> Self {
-        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let text = |path| open(path).and_then(text).unwrap_or_default();
         Self::new(&text(hosts), &text(resolv_conf))
     }
 
@@ -80,6 +85,25 @@ pub(super) fn any(peer: IpAddr) -> IpAddr {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
+}
+
+/// A pipe in the place of a file does not hold us up.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// The text of a file, up to a limit.
+///
+/// # Errors
+/// If it is no ordinary file, or cannot be read.
+pub fn text(file: File) -> io::Result<String> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("no ordinary file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 impl Resolver {
@@ -162,6 +186,18 @@ nonsense db
         assert_eq!(listed("real"), "");
         assert_eq!(listed("10.0.0.7"), "10.0.0.7");
         assert_eq!(listed("fd00::7"), "fd00::7");
+    }
+
+    #[test]
+    fn files_are_read_up_to_a_limit_and_only_ordinary_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let hosts = folder.path().join("hosts");
+        let flood = "#".repeat(usize::try_from(MAX_FILE_BYTES).unwrap());
+        std::fs::write(&hosts, format!("10.0.0.2 db\n{flood}\n10.0.0.3 db\n")).unwrap();
+        let names = Names::read(&hosts, Path::new("/dev/zero"));
+        assert_eq!(names.hosts.len(), flood.len());
+        assert_eq!(names.listed("db"), [Ipv4Addr::new(10, 0, 0, 2)]);
+        assert_eq!(names.resolver, Resolver::parse(""));
     }
 
     #[test]

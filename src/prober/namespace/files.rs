@@ -1,17 +1,14 @@
 //! The files by which a container looks names up.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::entry::Found;
 use crate::docker::place::Place;
-use crate::speaker::names::Names;
-
-/// How much of a file is read; nobody has so many hosts.
-pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+use crate::speaker::names::{self, Names};
 
 /// Where the engine's own nameserver is in a container.
 const EMBEDDED: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
@@ -20,7 +17,7 @@ const EMBEDDED: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
 pub fn names(place: &Place, found: Found) -> Names {
     let of = |file: &str, given: &Path| {
         let own = (found == Found::ByProcess).then(|| within(place.pid, file)).and_then(Result::ok);
-        own.or_else(|| File::open(given).and_then(read).ok())
+        own.or_else(|| File::open(given).and_then(names::text).ok())
     };
     let hosts = of("etc/hosts", &place.hosts).unwrap_or_default();
     let resolv_conf = of("etc/resolv.conf", &place.resolv_conf).unwrap_or_else(|| EMBEDDED.to_owned());
@@ -33,16 +30,7 @@ fn within(pid: i64, file: &str) -> io::Result<String> {
     let root = File::open(format!("/proc/{pid}/root"))?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    read(File::from(openat2(root, file, flags, Mode::empty(), resolve)?))
-}
-
-fn read(file: File) -> io::Result<String> {
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("no ordinary file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    names::text(File::from(openat2(root, file, flags, Mode::empty(), resolve)?))
 }
 
 #[cfg(test)]
