@@ -1,17 +1,25 @@
 //! A process somewhere else, of which we have the three standard streams.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep_until};
 
 use super::Error;
 
 /// How many bytes of each output stream of a process are handed on; the rest is read and dropped.
 pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
+
+/// How much of what is dropped is read at once; then there is a pause. The process waits meanwhile, where it would
+/// otherwise keep the engine and us as busy as it wants.
+const DROPPED_AT_ONCE: usize = 64 * 1024;
+/// How long the pause is: what is dropped is read at some 3 MB a second.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A piece of a process's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +42,10 @@ pub struct Process {
     exit: Option<BoxFuture<'static, Result<Option<i64>, Error>>>,
     stdout_left: usize,
     stderr_left: usize,
+    /// How many bytes were dropped since the last pause.
+    dropped: usize,
+    /// Until when nothing is read.
+    pause: Option<Instant>,
 }
 
 impl Process {
@@ -45,6 +57,8 @@ impl Process {
             exit: Some(exit),
             stdout_left: MAX_OUTPUT_BYTES,
             stderr_left: MAX_OUTPUT_BYTES,
+            dropped: 0,
+            pause: None,
         }
     }
 
@@ -72,11 +86,27 @@ impl Process {
         loop {
             // A process that always has something to say must not keep whoever listens from anything else.
             consume_budget().await;
-            let piece = match self.output.next().await? {
-                Ok(Output::Stderr(bytes)) => Output::Stderr(cap(bytes, &mut self.stderr_left)),
-                Ok(Output::Stdout(bytes)) => Output::Stdout(cap(bytes, &mut self.stdout_left)),
+            if let Some(pause) = self.pause {
+                sleep_until(pause).await;
+                self.pause = None;
+            }
+            let (piece, length) = match self.output.next().await? {
+                Ok(Output::Stderr(bytes)) => {
+                    let length = bytes.len();
+                    (Output::Stderr(cap(bytes, &mut self.stderr_left)), length)
+                }
+                Ok(Output::Stdout(bytes)) => {
+                    let length = bytes.len();
+                    (Output::Stdout(cap(bytes, &mut self.stdout_left)), length)
+                }
                 Err(error) => return Some(Err(error)),
             };
+            let (Output::Stdout(kept) | Output::Stderr(kept)) = &piece;
+            self.dropped += length - kept.len();
+            if self.dropped > DROPPED_AT_ONCE {
+                self.dropped = 0;
+                self.pause = Some(Instant::now() + PAUSE);
+            }
             match &piece {
                 Output::Stdout(bytes) | Output::Stderr(bytes) if bytes.is_empty() => {}
                 _ => return Some(Ok(piece)),
@@ -120,6 +150,26 @@ fn stream_broke(error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_read_at_a_bounded_rate_and_what_comes_beside_it_is_heard() {
+        let flood = futures_util::stream::repeat_with(|| Ok(Output::Stdout(vec![b'y'; 16 * 1024])));
+        let flood =
+            flood.take(1024).chain(futures_util::stream::iter([Ok(Output::Stderr(b"mark".to_vec()))]));
+        let input: Input = Box::pin(tokio::io::sink());
+        let mut process = Process::new(input, flood.boxed(), Box::pin(async { Ok(None) }));
+        let (start, mut heard) = (Instant::now(), Vec::new());
+        while let Some(piece) = process.output().await {
+            match piece.unwrap() {
+                Output::Stdout(bytes) => heard.extend(bytes),
+                Output::Stderr(bytes) => assert_eq!(bytes, b"mark"),
+            }
+        }
+        assert_eq!(heard.len(), MAX_OUTPUT_BYTES);
+        assert!(process.overflowed());
+        // 16 MB in all.
+        assert!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
+    }
 
     #[test]
     fn output_beyond_the_limit_is_dropped() {
