@@ -239,7 +239,9 @@ async fn who_does_not_run_is_not_entered_and_who_is_paused_not_blamed() {
 #[tokio::test]
 async fn a_namespace_without_the_container_s_address_is_not_spoken_in() {
     let lab = Lab::new("ours-stranger");
-    let (web, mut db) = (lab.run("web", "bare"), lab.run("db", "bare"));
+    // There, every address can be bound.
+    let options = ["--sysctl", "net.ipv4.ip_nonlocal_bind=1"];
+    let (web, mut db) = (lab.run("web", "bare"), lab.run_with("db", "bare", &options));
     db.address = web.address;
     let attempt = lab.make_inside(&request(&web, &db, 12345, Exchange)).await;
     assert_eq!(attempt.verdict, Verdict::Inconclusive(InconclusiveReason::NoRights), "{}", attempt.message);

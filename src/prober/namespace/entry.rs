@@ -1,16 +1,17 @@
 //! The way into a container's network namespace.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::super::Side;
 use super::super::handshake::Trouble;
 use crate::docker::place::Place;
+use crate::model::container::ContainerId;
 use crate::model::handshake::InconclusiveReason;
 
 /// What gives the right to all of this.
@@ -27,8 +28,8 @@ pub enum Found {
 
 /// Moves the calling thread into the network namespace of a container, for good.
 ///
-/// A process's number is the engine's: where the controller counts its own, it may belong to anybody.
-/// So nothing is believed but that the namespace has the container's address.
+/// A process's number is the engine's: where the controller counts its own, it may belong to anybody. So the process
+/// has to be in the container's control group, and the namespace has to have the container's address.
 pub fn enter(place: &Place, side: &Side) -> Result<Found, Trouble> {
     let ways = [
         (Found::ByProcess, PathBuf::from(format!("/proc/{}/ns/net", place.pid))),
@@ -36,7 +37,14 @@ pub fn enter(place: &Place, side: &Side) -> Result<Found, Trouble> {
     ];
     let mut obstacles = Vec::new();
     for (found, path) in ways.into_iter().filter(|(_, path)| !path.as_os_str().is_empty()) {
-        match move_into(&path) {
+        let entered = File::open(&path).and_then(|namespace| {
+            // In this order: the number of a process that ended meanwhile may be another's by now.
+            if found == Found::ByProcess {
+                belongs_to(place.pid, &side.id)?;
+            }
+            move_into(&namespace)
+        });
+        match entered {
             Ok(()) if side.address.is_none_or(is_here) => return Ok(found),
             Ok(()) => obstacles.push(format!("{} is somebody else's", path.display())),
             Err(error) => obstacles.push(format!("{}: {error}", path.display())),
@@ -51,29 +59,52 @@ pub fn lacks_rights(side: &Side, to: &str, why: &str) -> Trouble {
     Trouble::new(InconclusiveReason::NoRights, message)
 }
 
-fn move_into(path: &Path) -> io::Result<()> {
-    let namespace = File::open(path)?;
+/// Whether a process is the container's. Its control group has the container's id in its name, on every engine.
+///
+/// # Errors
+/// If it is not, or is not told.
+pub fn belongs_to(pid: i64, container: &ContainerId) -> io::Result<()> {
+    match fs::read_to_string(format!("/proc/{pid}/cgroup"))?.contains(container.as_str()) {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("process {pid} is somebody else's"))),
+    }
+}
+
+fn move_into(namespace: &File) -> io::Result<()> {
     Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
 }
 
-/// Whether this thread's network namespace has an address: only then can a socket have it.
+/// Whether this thread's network namespace has an address: only then does the way there begin at that address itself.
+/// To bind it tells nothing where `net.ipv4.ip_nonlocal_bind` is set. Nothing is sent.
 fn is_here(address: Ipv4Addr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    const DISCARD: u16 = 9;
+    let own = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((address, DISCARD))?;
+        socket.local_addr()
+    });
+    own.is_ok_and(|own| own.ip() == address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::{ContainerId, ImageId};
+    use crate::model::container::ImageId;
 
     fn side(address: Option<Ipv4Addr>) -> Side {
-        let (id, image) = (ContainerId("1".into()), ImageId("sha256:1".into()));
+        let (id, image) = (ContainerId("0".repeat(64)), ImageId("sha256:1".into()));
         Side { id, name: "db".into(), image, address }
     }
 
     fn place(pid: i64) -> Place {
         let gone = PathBuf::from("/nowhere/to/be/found");
         Place { pid, sandbox: gone.clone(), hosts: gone.clone(), resolv_conf: gone }
+    }
+
+    #[test]
+    fn a_process_of_another_control_group_is_not_entered_whatever_addresses_it_has() {
+        let trouble = enter(&place(std::process::id().into()), &side(None)).unwrap_err();
+        assert_eq!(trouble.reason, InconclusiveReason::NoRights);
+        assert!(trouble.message.contains("somebody else's"), "{}", trouble.message);
     }
 
     #[test]
@@ -88,6 +119,7 @@ mod tests {
     #[test]
     fn an_address_is_here_or_it_is_not() {
         assert!(is_here(Ipv4Addr::LOCALHOST));
+        assert!(!is_here(Ipv4Addr::UNSPECIFIED));
         // Of a network for examples.
         assert!(!is_here(Ipv4Addr::new(192, 0, 2, 1)));
     }
