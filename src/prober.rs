@@ -6,6 +6,7 @@ mod handshake;
 pub mod helper;
 pub mod namespace;
 pub mod order;
+mod overdue;
 mod request;
 mod scheduler;
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Side;
 use super::super::handshake::Trouble;
+use super::super::overdue::Overdue;
 use super::{entry, files, user};
 use crate::docker::Error;
 use crate::docker::place::Place;
@@ -24,7 +25,17 @@ use crate::speaker::{self, Streams, Surroundings};
 const PIPE_BYTES: usize = 16 * 1024;
 
 /// Has `role` played in the namespace of `side`. The thread ends with the role, or when the process is dropped.
-pub async fn speak(place: Place, side: &Side, role: Role, bound: Duration) -> Result<Process, Trouble> {
+///
+/// # Errors
+/// If the namespace cannot be entered, or an earlier thread for this container does not end.
+pub async fn speak(
+    threads: &Overdue,
+    place: Place,
+    side: &Side,
+    role: Role,
+    bound: Duration,
+) -> Result<Process, Trouble> {
+    let (speaking, interest) = threads.begin(side, bound)?;
     let (stdin, their_stdin) = duplex(PIPE_BYTES);
     let (stdout, their_stdout) = duplex(PIPE_BYTES);
     let (stderr, their_stderr) = duplex(PIPE_BYTES);
@@ -32,16 +43,18 @@ pub async fn speak(place: Place, side: &Side, role: Role, bound: Duration) -> Re
     let dropped = CancellationToken::new();
     let (entered_tx, entered) = oneshot::channel();
     let speaker = Speaker { place, side: side.clone(), role, bound, dropped: dropped.clone() };
-    let started = std::thread::Builder::new()
-        .name("tieline-side".to_owned())
-        .spawn(move || speaker.run(streams, entered_tx));
+    let started = std::thread::Builder::new().name("tieline-side".to_owned()).spawn(move || {
+        // It may wait for a file for ever, and then this is never dropped.
+        let _speaking = speaking;
+        speaker.run(streams, entered_tx);
+    });
     // Nobody waits for its end: it comes by itself, and by then others may wait for what it has told.
     drop(started.map_err(|error| cannot(side, &error))?);
     match entered.await {
         Ok(entered) => entered?,
         Err(_) => return Err(cannot(side, &"it died")),
     }
-    let guard = dropped.drop_guard();
+    let guard = (dropped.drop_guard(), interest);
     let output = stream::select(pieces(stdout, Output::Stdout), pieces(stderr, Output::Stderr));
     let output = output.map(move |piece| {
         // Lives as long as the stream.
