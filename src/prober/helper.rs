@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::Side;
 use super::handshake::{Means, Running, Trouble};
+use super::overdue::{Interest, Overdue, Speaking};
 use crate::docker::helper::{Identity, MOUNTED, NewHelper, View};
 use crate::docker::process::Process;
 use crate::docker::{Conflict, Docker, Error};
@@ -34,14 +35,18 @@ pub struct Helper {
     instance: String,
     image: Image,
     is_podman: OnceCell<bool>,
+    helpers: Overdue,
 }
+
+/// How long the engine may take to remove a helper that nobody needs any more, on a busy machine.
+const HELPER_GRACE: Duration = Duration::from_secs(30);
 
 impl Helper {
     /// For the controller called `instance`. Helpers are of `image`; where none is given, of the one that
     /// we run in ourselves, and else of the usual one.
     pub fn new(docker: Docker, instance: &str, image: Option<String>) -> Self {
         let (instance, image) = (instance.to_owned(), Image::new(image));
-        Self { docker, instance, image, is_podman: OnceCell::new() }
+        Self { docker, instance, image, is_podman: OnceCell::new(), helpers: Overdue::after(HELPER_GRACE) }
     }
 }
 
@@ -66,8 +71,9 @@ impl Means for Helper {
             beside: side.id.clone(),
             view,
         };
+        let begun = self.helpers.begin(side, bound)?;
         // In a task of its own: whoever loses interest in a call does not learn what it has made.
-        let starting = tokio::spawn(start(self.docker.clone(), new));
+        let starting = tokio::spawn(start(self.docker.clone(), new, begun));
         let started = starting.await.map_err(|died| {
             Trouble::new(InconclusiveReason::EngineUnavailable, format!("{}: {died}", side.name))
         })?;
@@ -128,8 +134,8 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Makes a helper and starts it. Its streams come first, so that nothing it says is lost.
-async fn start(docker: Docker, new: NewHelper) -> Result<Process, Error> {
-    let made = Made::new(docker.create_helper(new).await?, docker.clone());
+async fn start(docker: Docker, new: NewHelper, begun: (Speaking, Interest)) -> Result<Process, Error> {
+    let made = Made::new(docker.create_helper(new).await?, docker.clone(), begun);
     let (input, outputs) = docker.attach(made.id()).await?;
     docker.start_container(made.id()).await?;
     // What ours has to say of its end, it says itself.
