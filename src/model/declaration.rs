@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::container::{Container, ContainerId, NetworkMode, RunState};
 use super::labels::{Declared, LabelError};
 use super::link::{EdgeKey, Link, LinkKey};
+use super::moment::Moment;
 use super::services::Services;
 use super::workload::{self, COMPOSE_PROJECT, Workload};
 use super::world::Policy;
@@ -186,8 +187,8 @@ pub fn declare(policy: &Policy, services: &Services, participants: &[&Participan
 
 /// The order in which containers lead: those on their way out last, those that never ran before them, and the
 /// oldest first.
-fn rank(container: &Container) -> (bool, bool, &str, &ContainerId) {
-    (is_leaving(container), !has_run(container), &container.created, &container.id)
+fn rank(container: &Container) -> (bool, bool, Moment, &ContainerId) {
+    (is_leaving(container), !has_run(container), container.created, &container.id)
 }
 
 /// Whether the container was ever started.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::{Participant, has_run, is_idle, is_leaving, rank};
 use crate::model::labels::{MAX_SELECTOR_BYTES, Topology};
+use crate::model::moment::Moment;
 use crate::model::services::Services;
 use crate::model::workload::{self, Selector, Workload};
 
@@ -239,20 +240,20 @@ fn has_all(participant: &Participant, pairs: &Pairs) -> bool {
 /// The containers that do not run while a newer one of the same number of the same service ever ran. Who updates
 /// containers may keep the old one under another name, with all its labels.
 fn replaced(all: &[&Participant]) -> HashSet<Place> {
-    let mut newest: BTreeMap<(&Workload, &str), &str> = BTreeMap::new();
+    let mut newest: BTreeMap<(&Workload, &str), Moment> = BTreeMap::new();
     for participant in all.iter().filter(|p| has_run(&p.container) && !is_leaving(&p.container)) {
         if let (Workload::Service { .. }, Some(number)) =
             (&participant.workload, workload::number(&participant.container.labels))
         {
             let created = newest.entry((&participant.workload, number)).or_default();
-            *created = (*created).max(&participant.container.created);
+            *created = (*created).max(participant.container.created);
         }
     }
     let is_replaced = |participant: &Participant| {
         let Some(number) = workload::number(&participant.container.labels) else { return false };
         let newest = newest.get(&(&participant.workload, number));
         is_idle(&participant.container)
-            && newest.is_some_and(|created| *created > participant.container.created.as_str())
+            && newest.is_some_and(|created| *created > participant.container.created)
     };
     (0..all.len()).filter(|place| is_replaced(all[*place])).collect()
 }

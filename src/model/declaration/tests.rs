@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::super::container::{Container, ContainerId, ImageId, NetworkMode, RunState};
 use super::super::lab::Lab;
 use super::super::labels;
+use super::super::moment::Moment;
 use super::super::owner::Owner;
 use super::super::workload::{COMPOSE_PROJECT, COMPOSE_SERVICE};
 use super::super::world::Policy;
@@ -27,7 +28,7 @@ fn participant(n: usize, labels: &[(&str, &str)]) -> Participant {
         image: ImageId("image".to_owned()),
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         state: RunState::Created,
-        created: format!("{n:09}"),
+        created: Moment(n as i128),
         started: String::new(),
         mode: NetworkMode::Own,
         attachments: BTreeMap::new(),
