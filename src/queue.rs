@@ -53,13 +53,23 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
-    /// Waits for a key that is due and not being worked on, and hands it out. Waits for ever when
-    /// there is none. Cancel safe.
-    pub async fn next(&mut self) -> K {
-        let Some((at, key)) = self.first(|_| true) else { return std::future::pending().await };
+    /// Waits for a key that is due and not being worked on, and hands it out. Waits for ever when there is none. Of
+    /// the keys that are due it is the one with the least `turn`, and of several the earliest: so groups of keys
+    /// take turns, however many keys one of them has. Cancel safe.
+    pub async fn next_by_turn(&mut self, turn: impl Fn(&K) -> u64) -> K {
+        let Some((at, first)) = self.first(|_| true) else { return std::future::pending().await };
         tokio::time::sleep_until(at).await;
+        let now = Instant::now();
+        let due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
+        let waiting = due.filter(|key| !self.running.contains_key(*key));
+        let key = waiting.min_by_key(|key| turn(key)).cloned().unwrap_or(first);
         self.begin(&key);
         key
+    }
+
+    /// Every key that is due, now or later.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &K> {
+        self.times.keys()
     }
 
     /// The first key that is not being worked on and that `may` be, and the time from which it is due.
@@ -136,6 +146,12 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+        async fn next(&mut self) -> K {
+            self.next_by_turn(|_| 0).await
+        }
+    }
 
     /// The next key, if one is due within a millisecond.
     async fn due(queue: &mut Queue<&'static str>) -> Option<&'static str> {
@@ -244,6 +260,23 @@ mod tests {
         queue.failed(&"a");
         queue.add("a");
         assert_eq!(due(&mut queue).await, Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_take_turns_however_many_keys_one_has() {
+        let mut queue = Queue::default();
+        for key in ["a1", "a2", "a3", "b1", "b2", "c1"] {
+            queue.add(key);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        let mut turns: HashMap<&str, u64> = HashMap::new();
+        let mut order = Vec::new();
+        for n in 1..=6 {
+            let key = queue.next_by_turn(|key| turns.get(&key[..1]).copied().unwrap_or_default()).await;
+            turns.insert(&key[..1], n);
+            order.push(key);
+        }
+        assert_eq!(order, ["a1", "b1", "c1", "a2", "b2", "a3"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! What has to be done, what is being done, and what went wrong with it: the work queue, the
 //! reconciles under way and, for each edge, how the last one ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
 use crate::model::link::EdgeKey;
 use crate::model::plan::{self, Plan};
+use crate::model::workload::Workload;
 use crate::model::world::{Observation, Stamp, World};
 use crate::queue::Queue;
 
@@ -37,11 +38,37 @@ pub(super) struct Reconciles {
     metrics: Arc<Metrics>,
     gc_grace: Duration,
     queue: Queue<EdgeKey>,
+    turns: Turns,
     tasks: JoinSet<Reconcile>,
     under_way: HashMap<Id, EdgeKey>,
     /// Since when edges have had networks that nothing needs.
     garbage_since: HashMap<EdgeKey, Instant>,
     troubles: HashMap<EdgeKey, Trouble>,
+}
+
+/// When each workload's edges last had a turn. The engine makes one network after the other, so that a workload
+/// with very many edges would have everybody else's wait.
+#[derive(Default)]
+struct Turns {
+    taken: u64,
+    last: HashMap<Workload, u64>,
+}
+
+impl Turns {
+    /// The number of the last turn of the edge's workload, 0 if it had none.
+    fn last(&self, edge: &EdgeKey) -> u64 {
+        self.last.get(edge.declared_by()).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, edge: &EdgeKey, queue: &Queue<EdgeKey>) {
+        self.taken += 1;
+        self.last.insert(edge.declared_by().clone(), self.taken);
+        // Who has nothing to wait for needs no turn.
+        if self.last.len() > 2 * queue.keys().len() + 2 * AT_ONCE {
+            let waiting: HashSet<&Workload> = queue.keys().map(EdgeKey::declared_by).collect();
+            self.last.retain(|workload, _| waiting.contains(workload));
+        }
+    }
 }
 
 /// What there is to do next.
@@ -65,6 +92,7 @@ impl Reconciles {
             metrics,
             gc_grace,
             queue: Queue::default(),
+            turns: Turns::default(),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
             garbage_since: HashMap::new(),
@@ -108,13 +136,14 @@ impl Reconciles {
     pub(super) async fn step(&mut self, may_start: bool) -> Step {
         tokio::select! {
             Some(ended) = self.tasks.join_next_with_id() => Step::Ended(ended),
-            edge = self.queue.next(), if may_start && self.tasks.len() < AT_ONCE => Step::Due(edge),
+            edge = self.queue.next_by_turn(|edge| self.turns.last(edge)), if may_start && self.tasks.len() < AT_ONCE => Step::Due(edge),
             else => std::future::pending().await,
         }
     }
 
     /// Plans for an edge that was due, and starts to do what is planned.
     pub(super) fn begin(&mut self, edge: EdgeKey, world: &mut World) {
+        self.turns.take(&edge, &self.queue);
         let plan = plan::plan(&edge, world);
         let garbage = self.is_garbage_due(&edge, &plan, world);
         match plan.blocked {

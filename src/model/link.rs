@@ -170,6 +170,14 @@ pub enum EdgeKey {
 }
 
 impl EdgeKey {
+    /// The side whose labels the edge comes from, as far as it is one workload's: else the side that is linked to.
+    pub fn declared_by(&self) -> &Workload {
+        match self {
+            Self::Pair { consumer, .. } => consumer,
+            Self::Shared { provider } => provider,
+        }
+    }
+
     /// The side that is linked to.
     pub fn provider(&self) -> &Workload {
         match self {
