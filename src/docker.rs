@@ -13,7 +13,7 @@ mod trial;
 mod version;
 pub mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,7 +29,7 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::model::container::{ContainerId, Labels, NetworkId, NetworkMode, RunState};
+use crate::model::container::{Attachments, ContainerId, Labels, NetworkId, NetworkMode, RunState};
 use crate::model::owner::HELPER;
 use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
@@ -137,10 +137,14 @@ impl Docker {
         tokio::time::timeout(PING_TIMEOUT, answer).await.map_err(|_| Error::unanswered(PING_TIMEOUT))?
     }
 
-    /// The ids of all containers but helpers, in whichever state.
-    pub async fn list_containers(&self) -> Result<BTreeSet<ContainerId>, Error> {
+    /// All containers but helpers, in whichever state, and the networks that each is attached to.
+    pub async fn list_containers(&self) -> Result<BTreeMap<ContainerId, Attachments>, Error> {
         let list = self.summaries(None).await?;
-        Ok(list.into_iter().filter_map(|summary| summary.id.map(ContainerId)).collect())
+        let listed = |summary: ContainerSummary| {
+            let attachments = if is_guest(&summary) { Attachments::new() } else { attachments(&summary) };
+            Some((ContainerId(summary.id?), attachments))
+        };
+        Ok(list.into_iter().filter_map(listed).collect())
     }
 
     /// Who is attached to a network and could still be started, though not without it, in whichever state. Of
@@ -414,9 +418,13 @@ fn is_helper(summary: &ContainerSummary) -> bool {
 
 /// Whether what a container has under the `name` of a network is another network of that name.
 fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
-    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-    let attachment = networks.and_then(|networks| networks.get(name)).cloned().map(convert::attachment);
+    let attachment = attachments(summary).remove(name);
     attachment.is_some_and(|attachment| attachment.network_id(name).is_some_and(|told| told != id))
+}
+
+fn attachments(summary: &ContainerSummary) -> Attachments {
+    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.clone());
+    networks.into_iter().flatten().map(|(name, endpoint)| (name, convert::attachment(endpoint))).collect()
 }
 
 fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {

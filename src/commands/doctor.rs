@@ -19,6 +19,8 @@ enum Health {
     /// It works, but not in every way.
     Doubtful,
     Bad,
+    /// Nothing is wrong, and it is good to know.
+    Note,
     /// It cannot be tried without changing something.
     Untried,
 }
@@ -29,6 +31,7 @@ impl Health {
             Self::Good => "ok",
             Self::Doubtful => "warning",
             Self::Bad => "bad",
+            Self::Note => "note",
             Self::Untried => "untried",
         }
     }
@@ -49,6 +52,7 @@ pub(super) async fn run(args: LookArgs) -> Result<Exit, Error> {
     if let Ok(world) = engine::world(&docker, config::policy(&args.engine, &args.policy)).await {
         findings.push(pool(&world));
         findings.extend(networks(&world));
+        findings.extend(updaters(&world));
     }
     match args.output {
         Output::Text => {
@@ -110,4 +114,12 @@ fn networks(world: &World) -> Vec<Finding> {
         Some(finding(&network.name, format!("replaced as soon as nobody is cut off by it: {difference}")))
     });
     foreign.chain(changed).collect()
+}
+
+/// What tools that recreate containers have to do, where containers are on link networks.
+fn updaters(world: &World) -> Option<Finding> {
+    const WORDS: &str = "a tool that recreates linked containers (an updater) has to connect them network by network, \
+                         or to speak API 1.44 or later: in one call below that the engine does not make a \
+                         container with several networks, and the old one is gone";
+    world.owned().next().map(|_| ("updaters".to_owned(), Health::Note, WORDS.to_owned()))
 }

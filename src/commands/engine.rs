@@ -18,13 +18,14 @@ pub async fn world(docker: &Docker, policy: Policy) -> Result<World, Error> {
     let listing = watch::list(docker.clone()).await.map_err(|error| unreachable(docker.host(), &error))?;
     let Listing { at, containers, networks, observations, unseen } = listing;
     if !unseen.is_empty() {
-        let ids: Vec<String> = unseen.iter().map(ToString::to_string).collect();
-        return Err(Error::Engine(format!("the engine does not answer about {}", ids.join(", "))));
+        let ids: Vec<String> = unseen.iter().map(|(id, _)| id.to_string()).collect();
+        eprintln!("cannot inspect {}: networks with these containers are left alone", ids.join(", "));
     }
     let mut world = World::new(policy);
     world.obstacles_mut().set_routes(routes::read());
     world.apply(observations);
     world.finish_list(at, &containers, &networks);
+    world.set_unseen(unseen);
     Ok(world)
 }
 

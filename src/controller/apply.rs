@@ -44,6 +44,9 @@ pub enum Retry {
     Backoff,
     /// Seldom: the engine understood and said no.
     Slowly,
+    /// Seldom, whatever happens meanwhile: the attempt itself makes and removes things, and the events of
+    /// that would lead to the next attempt.
+    Rest,
 }
 
 /// Makes the calls one after the other. One that the engine refuses, fails at or is stuck at does not stop
@@ -140,7 +143,9 @@ impl Run<'_> {
                 // run, no event has told.
                 let attached = patiently(|| self.docker.containers_on(id, name)).await?;
                 if attached.is_empty() {
-                    return patiently(|| self.docker.remove_network(id)).await;
+                    patiently(|| self.docker.remove_network(id)).await?;
+                    self.free_latecomers(id, name).await;
+                    return Ok(());
                 }
                 self.touched.containers.extend(attached);
                 let message = "a container is attached to it".to_owned();

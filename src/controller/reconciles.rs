@@ -44,6 +44,8 @@ pub(super) struct Reconciles {
     /// Since when edges have had networks that nothing needs.
     garbage_since: HashMap<EdgeKey, Instant>,
     troubles: HashMap<EdgeKey, Trouble>,
+    /// Until when edges are left alone.
+    resting: HashMap<EdgeKey, Instant>,
 }
 
 /// When each workload's edges last had a turn. The engine makes one network after the other, so that a workload
@@ -97,6 +99,7 @@ impl Reconciles {
             under_way: HashMap::new(),
             garbage_since: HashMap::new(),
             troubles: HashMap::new(),
+            resting: HashMap::new(),
         }
     }
 
@@ -143,9 +146,16 @@ impl Reconciles {
 
     /// Plans for an edge that was due, and starts to do what is planned.
     pub(super) fn begin(&mut self, edge: EdgeKey, world: &mut World) {
+        if let Some(until) = self.resting.get(&edge).copied() {
+            if until > Instant::now() {
+                self.queue.add_at(edge.clone(), until);
+                return self.queue.done(&edge);
+            }
+            self.resting.remove(&edge);
+        }
         self.turns.take(&edge, &self.queue);
         let plan = plan::plan(&edge, world);
-        let garbage = self.is_garbage_due(&edge, &plan, world);
+        let garbage = self.is_garbage_due(&edge, &plan);
         match plan.blocked {
             Some(blocked) => {
                 let trouble = Trouble::new(Reason::PoolExhausted, &blocked.to_string());
@@ -230,13 +240,9 @@ impl Reconciles {
 
     /// Whether what the plan would throw away has been out of use for long enough. If not, the edge
     /// is due again when it will be.
-    fn is_garbage_due(&mut self, edge: &EdgeKey, plan: &Plan, world: &World) -> bool {
+    fn is_garbage_due(&mut self, edge: &EdgeKey, plan: &Plan) -> bool {
         if plan.garbage.is_empty() {
             self.garbage_since.remove(edge);
-            return false;
-        }
-        if !world.is_complete() {
-            self.retry_slowly(edge);
             return false;
         }
         let now = Instant::now();
@@ -260,6 +266,11 @@ impl Reconciles {
                 self.queue.failed(edge);
             }
             Retry::Slowly => {
+                self.queue.done(edge);
+                self.retry_slowly(edge);
+            }
+            Retry::Rest => {
+                self.resting.insert(edge.clone(), Instant::now() + SLOW_RETRY);
                 self.queue.done(edge);
                 self.retry_slowly(edge);
             }

@@ -74,12 +74,13 @@ impl Error {
 }
 
 /// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
-const CONFLICTS: [(&str, Conflict); 16] = [
+const CONFLICTS: [(&str, Conflict); 17] = [
     ("is not connected to", Conflict::NotConnected),
     ("already exists in network", Conflict::AlreadyConnected),
     ("is already attached to network", Conflict::AlreadyConnected),
     ("is already connected to network", Conflict::AlreadyConnected),
     ("Pool overlaps with other one", Conflict::SubnetTaken),
+    ("networks have overlapping IPv4", Conflict::SubnetTaken),
     ("is already used on the host or by another config", Conflict::SubnetTaken),
     ("no available IPv4 addresses", Conflict::SubnetFull),
     ("has active endpoints", Conflict::InUse),
@@ -164,6 +165,13 @@ mod tests {
         );
         assert_eq!(
             conflict(403, "Pool overlaps with other one on this address space"),
+            Some(Conflict::SubnetTaken)
+        );
+        assert_eq!(
+            conflict(
+                403,
+                "cannot create network 1 (br-1): conflicts with network 2 (br-2): networks have overlapping IPv4"
+            ),
             Some(Conflict::SubnetTaken)
         );
         assert_eq!(

@@ -226,7 +226,7 @@ impl Watch {
                 Some(listed) = &mut list => {
                     list = None.into();
                     let found = listed.map_err(lost(Loss::List))?;
-                    looks.retry(found.unseen.iter().cloned().map(Subject::Container));
+                    looks.retry(found.unseen.iter().map(|(id, _)| Subject::Container(id.clone())));
                     self.listed.get_or_insert(began.elapsed());
                     listing = false;
                     resync.reset();

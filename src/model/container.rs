@@ -54,6 +54,9 @@ pub const MAX_HOST_PART_BYTES: usize = 63;
 /// Labels as the engine holds them, in a stable order.
 pub type Labels = BTreeMap<String, String>;
 
+/// The networks that a container is attached to, by network name.
+pub type Attachments = BTreeMap<String, Attachment>;
+
 /// The engine's states of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -106,7 +109,7 @@ pub struct Container {
     /// Where its network namespace comes from.
     pub mode: NetworkMode,
     /// Networks it is attached to, by network name.
-    pub attachments: BTreeMap<String, Attachment>,
+    pub attachments: Attachments,
     /// What is mounted into it. That stays as it is for as long as the container is there.
     pub mounts: Vec<Mount>,
 }

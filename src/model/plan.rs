@@ -249,8 +249,8 @@ impl Planner<'_> {
             let action = Action::Disconnect { network: network.clone(), container: member(container) };
             self.plan.act(action, "the network has no address left for it, and it could not start");
         }
-        // Who is a stranger may depend on a container that nobody could look at.
-        if !self.world.is_complete() {
+        // Which containers are strangers may depend on one that could not be inspected.
+        if spot.network.as_ref().is_some_and(|network| self.world.is_held(network)) {
             return;
         }
         let wireable = |id: &&ContainerId| self.world.container(id).is_some_and(is_wireable);
@@ -266,6 +266,9 @@ impl Planner<'_> {
     /// start again with a network that is gone.
     fn discard(&mut self, spot: &Spot, network: &Network) {
         const CAUSE: &str = "no link needs this network";
+        if self.world.is_held(network) {
+            return;
+        }
         let all = spot.attached.iter().chain(&spot.crowded_out);
         for container in all.filter_map(|id| self.world.container(id)) {
             let action = Action::Disconnect { network: existing(network), container: member(container) };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::container::{Attachment, Container, ContainerId, Network, NetworkId};
+use super::container::{Attachment, Attachments, Container, ContainerId, Network, NetworkId};
 use super::declaration::{self, Declaration, Edge, Participant, declares_the_same};
 use super::labels;
 use super::link::EdgeKey;
@@ -78,8 +78,8 @@ pub struct World {
     gone: BTreeMap<String, Stamp>,
     /// When the last whole list was asked for: what it did not name, an older answer cannot know of.
     listed: Stamp,
-    /// Containers that exist, and that nobody could look at.
-    unseen: BTreeSet<ContainerId>,
+    /// Containers that exist and could not be inspected, with the networks that the list tells of them.
+    unseen: BTreeMap<ContainerId, Attachments>,
     obstacles: Obstacles,
     services: Services,
     declaration: Declaration,
@@ -95,7 +95,7 @@ impl World {
             owned: BTreeMap::new(),
             gone: BTreeMap::new(),
             listed: Stamp::default(),
-            unseen: BTreeSet::new(),
+            unseen: BTreeMap::new(),
             obstacles: Obstacles::default(),
             services: Services::default(),
             declaration: Declaration::default(),
@@ -188,7 +188,7 @@ impl World {
     /// Takes in what was learnt and says what that touches. An observation older than what is known
     /// already changes nothing.
     pub fn apply(&mut self, news: impl IntoIterator<Item = (Stamp, Observation)>) -> Touched {
-        let was_complete = self.is_complete();
+        let unseen = self.unseen.len();
         let mut touched = Touched::default();
         let mut containers = BTreeSet::new();
         let mut declared_otherwise = false;
@@ -238,8 +238,8 @@ impl World {
             touched.edges.extend(self.declare_again());
         }
         touched.edges.extend(self.edges_of_members(&containers));
-        if self.is_complete() && !was_complete {
-            // What had to wait for that.
+        if self.unseen.len() < unseen {
+            // Networks that had to wait for that.
             touched.edges.extend(self.edges());
         }
         touched
@@ -271,14 +271,19 @@ impl World {
         self.apply(vanished.into_iter().map(|observation| (at, observation)))
     }
 
-    /// Takes note of containers that exist, and that nobody could look at.
-    pub fn set_unseen(&mut self, unseen: impl IntoIterator<Item = ContainerId>) {
-        self.unseen = unseen.into_iter().filter(|id| !self.participants.contains_key(id)).collect();
+    /// Takes note of containers that exist and could not be inspected. One that was inspected before is
+    /// known well enough.
+    pub fn set_unseen(&mut self, unseen: impl IntoIterator<Item = (ContainerId, Attachments)>) {
+        self.unseen = unseen.into_iter().filter(|(id, _)| !self.participants.contains_key(id)).collect();
     }
 
-    /// Whether every container is known. While one is not, it may declare anything.
-    pub fn is_complete(&self) -> bool {
-        self.unseen.is_empty()
+    /// Whether a container that could not be inspected is attached to `network`. It may declare a link
+    /// that needs the network, and the other members with it.
+    pub fn is_held(&self, network: &Network) -> bool {
+        let holds = |on: &Attachments| {
+            on.get(&network.name).is_some_and(|attachment| attachment.leads_to(&network.name, network))
+        };
+        self.unseen.values().any(holds)
     }
 
     /// What is in the way of new networks and members, besides what is seen.

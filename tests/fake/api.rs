@@ -110,7 +110,14 @@ async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
     let summary = |(id, container): (&String, &Container)| {
         let host_config = json!({ "NetworkMode": container.mode });
         let names = [format!("/{}", container.name)];
-        json!({ "Id": id, "Names": names, "Labels": container.labels, "HostConfig": host_config })
+        let networks = json!({ "Networks": networks_json(container) });
+        json!({
+            "Id": id,
+            "Names": names,
+            "Labels": container.labels,
+            "HostConfig": host_config,
+            "NetworkSettings": networks,
+        })
     };
     Json(found.map(summary).collect::<Vec<_>>()).into_response()
 }
@@ -187,20 +194,20 @@ fn time_text(clock: u64) -> String {
     format!("2026-01-01T00:00:00.{clock:09}Z")
 }
 
+fn networks_json(container: &Container) -> Value {
+    let endpoint = |(name, attachment): (&String, &Attachment)| {
+        let endpoint = json!({
+            "NetworkID": attachment.network,
+            "Aliases": attachment.aliases,
+            "DriverOpts": attachment.options,
+            "IPAddress": attachment.address,
+        });
+        (name.clone(), endpoint)
+    };
+    Value::Object(container.attachments.iter().map(endpoint).collect())
+}
+
 fn container_json(id: &str, container: &Container) -> Value {
-    let networks: serde_json::Map<String, Value> = container
-        .attachments
-        .iter()
-        .map(|(name, attachment)| {
-            let endpoint = json!({
-                "NetworkID": attachment.network,
-                "Aliases": attachment.aliases,
-                "DriverOpts": attachment.options,
-                "IPAddress": attachment.address,
-            });
-            (name.clone(), endpoint)
-        })
-        .collect();
     let status = match container {
         Container { paused: true, .. } => "paused",
         Container { running: true, .. } => "running",
@@ -215,7 +222,7 @@ fn container_json(id: &str, container: &Container) -> Value {
         "State": { "Status": status, "StartedAt": format!("{:020}", container.started) },
         "Config": { "Labels": container.labels },
         "HostConfig": { "NetworkMode": container.mode },
-        "NetworkSettings": { "Networks": networks },
+        "NetworkSettings": { "Networks": networks_json(container) },
     })
 }
 

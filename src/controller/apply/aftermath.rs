@@ -48,6 +48,19 @@ impl Run<'_> {
         }
     }
 
+    /// Frees containers that were attached to a network, while they did not run, between the list that
+    /// named none and the removal: no event tells of them, and they could not start any more. The engine
+    /// has no call that removes a network only if no stopped container refers to it.
+    pub(super) async fn free_latecomers(&mut self, gone: &NetworkId, name: &str) {
+        let late = patiently(|| self.docker.containers_on(gone, name)).await.unwrap_or_default();
+        for container in &late {
+            if let Err(error) = self.docker.disconnect(name, container).await {
+                tracing::debug!(%container, network = %gone, %error, "cannot free it from a network that is gone");
+            }
+        }
+        self.touched.containers.extend(late);
+    }
+
     /// In what a network that this run made differs from what was asked for.
     fn misshapen(&self, network: &Network) -> Option<Difference> {
         let made = self.made.values().any(|id| *id == network.id);
@@ -60,7 +73,7 @@ impl Run<'_> {
     async fn unmake(&mut self, network: &Network, difference: Difference) -> (Stamp, Observation) {
         let said = format!("create network {}: the engine made it otherwise: {difference}", network.name);
         let trouble = Trouble::new(Reason::NetworkCreateFailed, &said);
-        self.applied.failure.get_or_insert(Failure { trouble, retry: Retry::Slowly });
+        self.applied.failure.get_or_insert(Failure { trouble, retry: Retry::Rest });
         self.free_from(&network.id).await;
         if let Err(error) = patiently(|| self.docker.remove_network(&network.id)).await {
             tracing::debug!(network = %network.id, %error, "cannot remove what was made otherwise");

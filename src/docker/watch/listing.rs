@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 use super::super::{Docker, Error, patiently};
-use crate::model::container::{ContainerId, NetworkId};
+use crate::model::container::{Attachments, ContainerId, NetworkId};
 use crate::model::world::{Observation, Stamp};
 
 /// Looks under way at once while listing.
@@ -29,8 +29,8 @@ pub struct Listing {
     pub networks: BTreeSet<NetworkId>,
     /// How each of them is.
     pub observations: Vec<(Stamp, Observation)>,
-    /// Containers that exist, but could not be looked at.
-    pub unseen: Vec<ContainerId>,
+    /// Containers that exist, but could not be inspected, and the networks that each is attached to.
+    pub unseen: Vec<(ContainerId, Attachments)>,
 }
 
 /// Lists. One container that cannot be looked at does not spoil the list.
@@ -46,17 +46,17 @@ pub async fn list(docker: Docker) -> Result<Listing, Error> {
         networks: networks.iter().map(|network| network.id.clone()).collect(),
         observations: networks.into_iter().map(|network| (at, Observation::Network(network))).collect(),
         unseen: Vec::new(),
-        containers,
+        containers: containers.keys().cloned().collect(),
     };
-    let mut looks = stream::iter(listing.containers.clone())
-        .map(|id| async { (in_time(patiently(|| docker.look_at_container(&id))).await, id) })
+    let mut looks = stream::iter(containers)
+        .map(|(id, on)| async { (in_time(patiently(|| docker.look_at_container(&id))).await, id, on) })
         .buffer_unordered(LOOKS_AT_ONCE);
-    while let Some((look, id)) = looks.next().await {
+    while let Some((look, id, attachments)) = looks.next().await {
         match look {
             Ok(observation) => listing.observations.push(observation),
             Err(error) => {
                 tracing::debug!(container = %id, %error, "cannot look at the container");
-                listing.unseen.push(id);
+                listing.unseen.push((id, attachments));
             }
         }
     }

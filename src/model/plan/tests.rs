@@ -9,7 +9,7 @@ use super::super::link::EdgeKey;
 use super::super::owner::Owner;
 use super::super::subnet;
 use super::super::workload::Workload;
-use super::super::world::Policy;
+use super::super::world::{Observation, Policy, Stamp};
 use super::teardown;
 
 fn golden(name: &str, text: &str) {
@@ -320,6 +320,34 @@ fn who_may_be_started_any_moment_is_connected_first_and_consumers_before_provide
         .filter_map(|line| line.strip_prefix("connect shop-")?.split_once(" to ").map(|(name, _)| name))
         .collect();
     assert_eq!(order, ["c-1", "p-1", "p-2", "c-2"], "{plans}");
+}
+
+#[test]
+fn a_container_that_cannot_be_inspected_holds_back_only_the_networks_that_it_is_on() {
+    let mut lab = Lab::default();
+    lab.run("db", &[]);
+    let [web1, web2] = ["web1", "web2"].map(|name| lab.run(name, &[("tieline.link", "db:1")]));
+    lab.carry_out(false);
+    let on = lab.world.container(&web1).unwrap().attachments.clone();
+    let stranger = lab.run("stranger", &[]);
+    for network in ["zzzz_tieline_web1_db_10.213.0.0", "zzzz_tieline_web2_db_10.213.0.16"] {
+        lab.attach(&stranger, network, &[]);
+    }
+    lab.remove(&web1);
+    lab.world.set_unseen([(web1.clone(), on)]);
+    // The link of `web1` may need its network, with everybody on it.
+    assert!(!lab.plans().contains("web1_db"), "{}", lab.plans());
+    assert!(lab.plans().contains("disconnect stranger from zzzz_tieline_web2_db"), "{}", lab.plans());
+    lab.remove(&web2);
+    assert!(lab.plans().contains("remove network zzzz_tieline_web2_db"), "{}", lab.plans());
+    let torn: Vec<String> = teardown(&lab.world).iter().map(|planned| planned.action.to_string()).collect();
+    assert!(torn.contains(&"remove network zzzz_tieline_web2_db_10.213.0.16".to_owned()), "{torn:?}");
+    assert!(!torn.iter().any(|action| action.contains("web1_db")), "{torn:?}");
+    // Once it is known to be gone, nothing is held back any more, and its edge is planned for again.
+    let gone = Observation::ContainerGone(web1);
+    let touched = lab.world.apply([(Stamp(1_000), gone)]);
+    assert!(touched.edges.iter().any(|edge| edge.to_string().contains("web1")), "{:?}", touched.edges);
+    assert!(lab.plans().contains("remove network zzzz_tieline_web1_db"), "{}", lab.plans());
 }
 
 /// A link with a network that the engine made as the daemon's `default-network-opts` say.
