@@ -330,20 +330,12 @@ fn a_reply_is_matched_byte_by_byte() {
     }
 }
 
+/// A pattern that would be dear to compile is refused as soon as its program is over the limit.
 #[test]
-fn sixty_four_expectations_are_compiled_while_nobody_waits_for_long() {
-    let dear = [
-        format!("(?i){}", r"[^\w]".repeat(200)),
-        format!("(?:{}){{0,1000}}", "a?".repeat(500)),
-        r"(?:a{0}){99999}".repeat(60),
-        format!("(?iu){}", r"\pL".repeat(300)),
-    ];
-    let start = std::time::Instant::now();
-    for pattern in dear.iter().cycle().take(64) {
-        let _ = expectation(pattern);
+fn an_expectation_that_is_dear_to_compile_is_refused() {
+    for dear in [format!("(?:{}){{0,1000}}", "a?".repeat(500)), format!("(?iu){}", r"\pL".repeat(300))] {
+        assert!(expectation(&dear).is_err(), "{dear}");
     }
-    // A tenth of that in a program that is optimized.
-    assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
