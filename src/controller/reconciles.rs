@@ -14,6 +14,7 @@ use crate::docker::Docker;
 use crate::metrics::{Metrics, Reconciled};
 use crate::model::assess::Trouble;
 use crate::model::condition::Reason;
+use crate::model::labels::short_name;
 use crate::model::link::EdgeKey;
 use crate::model::plan::{self, Plan};
 use crate::model::workload::Workload;
@@ -277,7 +278,13 @@ impl Reconciles {
         }
         let known = self.troubles.insert(edge.clone(), trouble.clone());
         if known.as_ref() != Some(&trouble) {
-            tracing::warn!(%edge, reason = trouble.reason.as_str(), "{}", trouble.message);
+            let edge = edge.to_string();
+            tracing::warn!(
+                edge = &*short_name(&edge),
+                reason = trouble.reason.as_str(),
+                "{}",
+                trouble.message
+            );
         }
     }
 

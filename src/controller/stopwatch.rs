@@ -47,43 +47,54 @@ impl Stopwatch {
 
     /// Stops for every container whose links are all wired, or that has none to wire now.
     pub fn check(&mut self, world: &World, metrics: &Metrics) {
-        self.runs.retain(|id, run| match state(world, id) {
-            // Not looked at yet.
-            None => true,
-            Some(Wiring::Nothing) => false,
-            Some(Wiring::Missing) => {
-                run.missing = true;
-                true
-            }
-            Some(Wiring::Done) => {
-                if run.missing {
+        if self.runs.is_empty() {
+            return;
+        }
+        let wiring = self.wiring(world);
+        self.runs.retain(|id, run| {
+            let Some(container) = world.container(id) else {
+                // Not looked at yet.
+                return true;
+            };
+            match wiring.get(id).filter(|_| is_wireable(container)) {
+                Some(Wiring::Missing) => {
+                    run.missing = true;
+                    return true;
+                }
+                Some(Wiring::Done) if run.missing => {
                     let histogram = metrics.wiring_duration_seconds.with_label_values(&[run.phase.as_str()]);
                     histogram.observe(run.since.elapsed().as_secs_f64());
                 }
-                false
+                Some(Wiring::Done) | None => {}
             }
+            false
         });
     }
+
+    /// How each container is wired that is being timed and has something to wire. Reads the edges once,
+    /// however many containers are being timed.
+    fn wiring(&self, world: &World) -> HashMap<ContainerId, Wiring> {
+        let mut wiring = HashMap::new();
+        for (key, edge) in &world.declaration().edges {
+            for ends in edge.pairs.keys() {
+                let timed = |id: &&ContainerId| {
+                    self.runs.contains_key(*id) && !matches!(wiring.get(*id), Some(Wiring::Missing))
+                };
+                let timed: Vec<&ContainerId> = [&ends.0, &ends.1].into_iter().filter(timed).collect();
+                if timed.is_empty() {
+                    continue;
+                }
+                let is_missing = carrier::network(world, key, ends).is_none();
+                let found = if is_missing { Wiring::Missing } else { Wiring::Done };
+                wiring.extend(timed.into_iter().map(|id| (id.clone(), found)));
+            }
+        }
+        wiring
+    }
 }
 
+#[derive(Clone, Copy, Debug)]
 enum Wiring {
-    Nothing,
     Missing,
     Done,
-}
-
-fn state(world: &World, id: &ContainerId) -> Option<Wiring> {
-    if !is_wireable(world.container(id)?) {
-        return Some(Wiring::Nothing);
-    }
-    let mut wiring = Wiring::Nothing;
-    for (key, edge) in &world.declaration().edges {
-        for ends in edge.pairs.keys().filter(|(consumer, provider)| consumer == id || provider == id) {
-            if carrier::network(world, key, ends).is_none() {
-                return Some(Wiring::Missing);
-            }
-            wiring = Wiring::Done;
-        }
-    }
-    Some(wiring)
 }

@@ -17,6 +17,12 @@ use crate::model::mounts::{Mount, Source};
 /// Option of a bridge network: whether its containers may talk to one another.
 pub(super) const ICC: &str = "com.docker.network.bridge.enable_icc";
 
+/// Longest name of a container that is kept as it is: no label can name one with a longer name.
+const MAX_CONTAINER_NAME_BYTES: usize = 1024;
+/// Longest name of a network that is kept as it is. Ours are made from the names of two workloads and are
+/// shorter.
+const MAX_NETWORK_NAME_BYTES: usize = 4096;
+
 pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> Container {
     let state = response.state.unwrap_or_default();
     let config = response.config.unwrap_or_default();
@@ -31,14 +37,17 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     };
     Container {
         id,
-        name: response.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        name: name(response.name.unwrap_or_default().trim_start_matches('/'), MAX_CONTAINER_NAME_BYTES),
         image: ImageId(response.image.unwrap_or_default()),
         labels: labels(config.labels),
         state: run_state(state.status),
         created: Moment::read(&response.created.unwrap_or_default()),
         started: state.started_at.unwrap_or_default(),
         mode,
-        attachments: networks.into_iter().map(|(name, endpoint)| (name, attachment(endpoint))).collect(),
+        attachments: networks
+            .into_iter()
+            .map(|(network, endpoint)| (name(&network, MAX_NETWORK_NAME_BYTES), attachment(endpoint)))
+            .collect(),
         mounts,
     }
 }
@@ -78,7 +87,7 @@ fn mount(point: MountPoint) -> Option<Mount> {
 pub(super) fn network(network: bollard::models::Network) -> Option<Network> {
     Some(Network {
         id: NetworkId(network.id?),
-        name: network.name.unwrap_or_default(),
+        name: name(&network.name.unwrap_or_default(), MAX_NETWORK_NAME_BYTES),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
         shape: Shape {
@@ -94,7 +103,7 @@ pub(super) fn network(network: bollard::models::Network) -> Option<Network> {
 pub(super) fn inspected_network(id: NetworkId, network: NetworkInspect) -> Network {
     Network {
         id,
-        name: network.name.unwrap_or_default(),
+        name: name(&network.name.unwrap_or_default(), MAX_NETWORK_NAME_BYTES),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
         shape: Shape {
@@ -115,6 +124,12 @@ fn is_bridge(driver: Option<String>, scope: Option<String>) -> bool {
 fn has_icc(options: Option<HashMap<String, String>>) -> bool {
     let option = options.unwrap_or_default().remove(ICC);
     option.is_none_or(|icc| !["0", "f", "F", "false", "FALSE", "False"].contains(&icc.as_str()))
+}
+
+/// A name, or where it is longer than the limit the short one that stands for it. That one has a character
+/// that neither a container's name nor a label's selector can have.
+fn name(name: &str, limit: usize) -> String {
+    if name.len() > limit { labels::short_name(name).into_owned() } else { name.to_owned() }
 }
 
 /// Labels cut to what is read of them.
@@ -162,7 +177,7 @@ fn subnets(ipam: Option<Ipam>) -> Vec<Ipv4Net> {
 
 #[cfg(test)]
 mod tests {
-    use bollard::models::ContainerConfig;
+    use bollard::models::{ContainerConfig, NetworkSettings};
 
     use super::*;
 
@@ -189,5 +204,35 @@ mod tests {
         assert_eq!(addresses("172.18.0.2", ""), "172.18.0.2");
         assert_eq!(addresses("", "fd00::2"), "fd00::2");
         assert_eq!(addresses("", ""), "");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_before_it_is_kept_and_stays_one_of_its_own() {
+        let read = |name: String| {
+            let networks =
+                HashMap::from([(format!("{name}{name}{name}{name}"), EndpointSettings::default())]);
+            let network_settings = Some(NetworkSettings { networks: Some(networks), ..Default::default() });
+            let response = ContainerInspectResponse {
+                name: Some(format!("/{name}")),
+                network_settings,
+                ..Default::default()
+            };
+            container(ContainerId("a".to_owned()), response)
+        };
+        let longest = "x".repeat(MAX_CONTAINER_NAME_BYTES);
+        let kept = read(longest.clone());
+        assert_eq!(
+            (&kept.name, kept.attachments.keys().next().unwrap().len()),
+            (&longest, MAX_NETWORK_NAME_BYTES)
+        );
+        let [one, two] = ["1", "2"].map(|last| read(format!("{}{last}", "x".repeat(1 << 20))));
+        assert_ne!(one.name, two.name);
+        let found = bollard::models::Network {
+            id: Some("n".to_owned()),
+            name: Some(format!("{}1", "x".repeat(1 << 20)).repeat(4)),
+            ..Default::default()
+        };
+        assert!(one.name.len() < MAX_CONTAINER_NAME_BYTES);
+        assert_eq!(one.attachments.keys().next(), Some(&network(found).unwrap().name));
     }
 }
