@@ -17,6 +17,7 @@ fn create_crowd(engine: &FakeEngine) {
         let mut labels = vec![
             ("com.docker.compose.project".to_owned(), "p".repeat(512)),
             ("com.docker.compose.service".to_owned(), name.clone()),
+            ("com.docker.compose.container-number".to_owned(), "1".to_owned()),
         ];
         labels
             .extend((1..=CROWD).map(|port| (format!("tieline.link.n{port}"), format!("{selector}:{port}"))));
