@@ -23,6 +23,7 @@ pub mod obstacles;
 pub mod owner;
 pub mod plan;
 pub mod proof;
+pub mod proxies;
 pub mod services;
 pub mod subnet;
 pub mod workload;

@@ -87,6 +87,9 @@ pub struct LinkStatus {
     pub paths: Vec<PathStatus>,
     /// What keeps it from being ready; empty when it is.
     pub message: String,
+    /// What may go wrong elsewhere because of it, and what to do; its state is not changed by that.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// When it was first seen.
     #[serde(with = "timestamp")]
     pub since: SystemTime,

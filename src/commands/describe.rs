@@ -48,6 +48,7 @@ fn render(link: &LinkStatus) -> String {
     fact("Handshake", &link.handshake);
     fact("State", &style::paint_state(&link.state, &link.state, colours));
     fact("Message", &link.message);
+    link.warnings.iter().for_each(|warning| fact("Warning", warning));
     fact("Handshakes", &format!("{} conclusive, {} failed", link.handshakes, link.handshake_failures));
     conditions(&mut text, link);
     networks(&mut text, link);

@@ -63,7 +63,10 @@ async fn watch(client: &Client, format: Output) -> Result<Exit, Error> {
             let states: Vec<_> = list
                 .links
                 .iter()
-                .map(|l| (l.consumer.clone(), l.name.clone(), l.state.clone(), l.proven(), l.message.clone()))
+                .map(|l| {
+                    let (message, warnings) = (l.message.clone(), l.warnings.clone());
+                    (l.consumer.clone(), l.name.clone(), l.state.clone(), l.proven(), message, warnings)
+                })
                 .collect();
             if last.as_ref() != Some(&states) {
                 print(&list, format)?;

@@ -1,8 +1,10 @@
 //! The table of links.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::style;
+use crate::model::labels::some_of;
 use crate::snapshot::LinkStatus;
 
 const HEADERS: [&str; 8] = ["CONSUMER", "LINK", "PROVIDER", "STATE", "PATHS", "LAST PROOF", "RTT", "MESSAGE"];
@@ -29,7 +31,21 @@ pub fn render(links: &[LinkStatus], colours: bool) -> String {
             _ => cell,
         });
     }
+    warnings(&mut text, links);
     text
+}
+
+/// Each warning once, with the links that have it: those of one container have the same.
+fn warnings(text: &mut String, links: &[LinkStatus]) {
+    let mut found: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for link in links {
+        for warning in &link.warnings {
+            found.entry(warning).or_default().push(format!("{}/{}", link.consumer, link.name));
+        }
+    }
+    for (warning, links) in found {
+        let _ = writeln!(text, "warning: {}: {warning}", some_of(&links));
+    }
 }
 
 fn line(text: &mut String, cells: &[String; 8], widths: &[usize], paint: impl Fn(String, usize) -> String) {

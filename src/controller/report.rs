@@ -16,6 +16,7 @@ use crate::model::declaration::{DeclaredLink, Mistake, Path};
 use crate::model::labels::{self, short_name};
 use crate::model::link::{EdgeKey, LinkKey, PathKey};
 use crate::model::proof::{Proof, Standing};
+use crate::model::proxies;
 use crate::model::subnet;
 use crate::model::world::World;
 use crate::queue::Queue;
@@ -36,8 +37,10 @@ struct Record {
     state: State,
     reason: Reason,
     conditions: Vec<(Status, SystemTime)>,
+    warnings: Vec<String>,
     history: Arc<VecDeque<Arc<Transition>>>,
     lines: Lines,
+    warning_lines: Lines,
 }
 
 impl Report {
@@ -53,6 +56,7 @@ impl Report {
         for (key, link) in &declaration.links {
             let assessment = assess(world, link, &LinkFindings { known, link: key });
             let conditions = self.record(key, &link.provider, &assessment, now);
+            self.warn(key, proxies::warnings(world, link), now);
             rows.push(self.row(key, link, world, known, assessment, conditions));
         }
         let mut names = Names::of(declaration.links.keys());
@@ -96,8 +100,10 @@ impl Report {
             state: assessment.state,
             reason,
             conditions: Vec::new(),
+            warnings: Vec::new(),
             history: Arc::default(),
             lines: Lines::new(now),
+            warning_lines: Lines::new(now),
         });
         record.state = assessment.state;
         record.reason = reason;
@@ -122,6 +128,18 @@ impl Report {
             self.ring.push(transition);
         }
         since
+    }
+
+    /// Notes the warnings of a link that was recorded. Each is logged when it comes.
+    fn warn(&mut self, key: &LinkKey, warnings: Vec<String>, now: SystemTime) {
+        let Some(record) = self.records.get_mut(key) else { return };
+        let link = short(key);
+        for warning in warnings.iter().filter(|warning| !record.warnings.contains(warning)) {
+            if record.warning_lines.change(now).is_some() {
+                tracing::warn!(%link, "{link}: {warning}");
+            }
+        }
+        record.warnings = warnings;
     }
 
     fn forget_all_but(&mut self, names: &BTreeSet<LinkKey>, now: SystemTime) {
@@ -197,6 +215,7 @@ impl Report {
             networks: Vec::new(),
             paths: Vec::new(),
             message: assessment.message,
+            warnings: record.map_or(Vec::new(), |record| record.warnings.clone()),
             since: record.map_or(SystemTime::UNIX_EPOCH, |record| record.since),
             last_handshake: None,
             last_handshake_seconds: None,

@@ -80,6 +80,7 @@ mod tests {
             networks: Vec::new(),
             paths: Vec::new(),
             message: "x".repeat(message),
+            warnings: Vec::new(),
             since: SystemTime::UNIX_EPOCH,
             last_handshake: None,
             last_handshake_seconds: None,

@@ -65,7 +65,12 @@ fn table(links: &[&LinkStatus]) -> Markup {
                     td { (short_name(&link.provider)) }
                     td class=(link.state) { (link.state) }
                     td { (link.proven()) "/" (link.paths.len()) }
-                    td { (link.message) }
+                    td {
+                        (link.message)
+                        @for warning in &link.warnings {
+                            div { "Warning: " (warning) }
+                        }
+                    }
                 }
             }
         }
@@ -96,6 +101,7 @@ mod tests {
             networks: Vec::new(),
             paths: Vec::new(),
             message: hostile.clone(),
+            warnings: vec![hostile.clone()],
             since: SystemTime::UNIX_EPOCH,
             last_handshake: None,
             last_handshake_seconds: None,
@@ -110,6 +116,6 @@ mod tests {
             !page.contains("<script") && !page.contains("<img") && !page.contains("class=\"\">"),
             "{page}"
         );
-        assert_eq!(page.matches("&lt;script&gt;").count(), 7, "{page}");
+        assert_eq!(page.matches("&lt;script&gt;").count(), 8, "{page}");
     }
 }

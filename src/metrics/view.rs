@@ -165,6 +165,7 @@ mod tests {
             networks: Vec::new(),
             paths: Vec::new(),
             message: String::new(),
+            warnings: Vec::new(),
             since: UNIX_EPOCH,
             last_handshake: None,
             last_handshake_seconds: None,

@@ -23,4 +23,5 @@ mod refusals;
 mod sockets;
 pub mod stage;
 mod subnets;
+mod warnings;
 mod wiring;
