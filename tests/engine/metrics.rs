@@ -1,9 +1,10 @@
 //! The metrics, judged by Prometheus' own tools.
 
 use std::io::Write;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use super::stage::{Stage, ok};
+use super::prometheus::Prometheus;
+use super::stage::Stage;
 
 fn linked() -> Stage {
     let stage = Stage::new();
@@ -75,52 +76,21 @@ fn every_metric_of_the_contract_is_there_from_the_start() {
     }
 }
 
-/// A real Prometheus, ended with the test.
-struct Prometheus {
-    child: Child,
-    _data: tempfile::TempDir,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_real_prometheus_scrapes_a_real_controller() {
     let stage = linked();
-    let dir = tempfile::tempdir().unwrap();
     let address = stage.server.trim_start_matches("http://");
     // The file that people are given, at this stage's address and faster.
     let shipped =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus.yml")).unwrap();
     let config = shipped.replace("127.0.0.1:9810", address).replace("15s", "1s");
     assert!(config.contains(address), "deploy/prometheus.yml does not scrape 127.0.0.1:9810");
-    let file = dir.path().join("prometheus.yml");
-    std::fs::write(&file, config).unwrap();
-    ok(Command::new("promtool").args(["check", "config"]).arg(&file));
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let child = Command::new("prometheus")
-        .arg(format!("--config.file={}", file.display()))
-        .arg(format!("--storage.tsdb.path={}", dir.path().join("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("this test needs Debian's package prometheus: {error}"));
-    let _prometheus = Prometheus { child, _data: dir };
-    let query = |query: &str| {
-        let url = format!("http://127.0.0.1:{port}/api/v1/query");
-        let output = Command::new("curl")
-            .args(["-s", "-G", &url, "--data-urlencode", &format!("query={query}")])
-            .output();
-        String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
-    };
+    let prometheus = Prometheus::start("prometheus", &config);
     let consumer = stage.name("app2");
     stage.eventually("Prometheus knows that the link is ready", || {
-        query(&format!("tieline_link_ready{{consumer=\"{consumer}\",link=\"x\"}} == 1")).contains(&consumer)
+        prometheus
+            .query(&format!("tieline_link_ready{{consumer=\"{consumer}\",link=\"x\"}} == 1"))
+            .contains(&consumer)
     });
-    assert!(query("up{job=\"tieline\"}").contains("\"1\""));
+    assert!(prometheus.query("up{job=\"tieline\"}").contains("\"1\""));
 }
