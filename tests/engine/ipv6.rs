@@ -10,8 +10,8 @@ const FOREVER: [&str; 2] = ["sleep", "100000"];
 fn backends() -> [(&'static str, Vec<String>); 3] {
     let flags = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     [
-        ("exec", flags(&["--prober", "exec"])),
-        ("namespace", flags(&["--prober", "namespace"])),
+        ("exec", flags(&["--prober", "exec", "--timeout", "20s"])),
+        ("namespace", flags(&["--prober", "namespace", "--timeout", "20s"])),
         ("helper", flags(&["--prober", "helper", "--helper-image", &image_of_ours(), "--timeout", "20s"])),
     ]
 }
@@ -126,7 +126,7 @@ fn an_nc_that_listens_on_ipv4_alone_is_no_failure_of_the_path() {
     });
     // Another way can do it.
     stage.kill_controller();
-    let mut next = stage.rival(&["--prober", "exec,namespace"]);
+    let mut next = stage.rival(&["--prober", "exec,namespace", "--timeout", "20s"]);
     next.start_controller();
     next.await_state("web", "db", "Ready");
 }
