@@ -20,7 +20,7 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// One that has not looked into any image yet.
+    /// One that has not looked into any container yet.
     pub fn new(docker: Docker) -> Self {
         Self { docker, tools: ToolCache::default() }
     }
@@ -44,7 +44,7 @@ impl Means for Exec {
     /// An `nc` that is not there any more is looked for anew.
     fn hear_of(&self, side: &Side, reason: InconclusiveReason) {
         if matches!(reason, InconclusiveReason::NoNetcat | InconclusiveReason::NoShell) {
-            self.tools.forget(&side.image);
+            self.tools.forget(&side.id);
         }
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use tieline::docker::process::MAX_OUTPUT_BYTES;
 use tieline::model::handshake::{InconclusiveReason, Verdict};
 use tieline::model::link::Handshake::{Connect, Exchange};
-use tieline::prober::Side;
+use tieline::prober::{Request, Side};
 
+use super::PROVEN;
 use super::lab::{Lab, assert_clean, cli, request};
 use crate::patience::patience;
 
@@ -58,6 +59,37 @@ async fn a_flood_of_output_is_read_up_to_its_limit_and_told() {
             }
         }
     }
+    assert_clean(&web);
+    assert_clean(&db);
+}
+
+#[tokio::test]
+async fn what_one_container_says_of_its_nc_is_nobody_else_s_matter() {
+    let lab = Lab::new("liars");
+    let liar = |name: &str, body: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let file = dir.path().join("sh");
+        fs::write(&file, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        let mount = format!("{}:/evil", dir.path().display());
+        let side = lab.run_with(name, "busybox", &["-e", "PATH=/evil:/bin", "-v", &mount]);
+        (side, dir)
+    };
+    // Of one image, all of them.
+    let (web, db) = (lab.run("web", "busybox"), lab.run("db", "busybox"));
+    let (hangs, _hangs) = liar("hangs", "exec sleep 1000");
+    let (denies, _denies) = liar("denies", "echo 'tieline: done'");
+    let slow = Request { timeout: Duration::from_secs(30), ..request(&hangs, &db, 7001, Exchange) };
+    let (theirs, ours) = tokio::join!(lab.make(&slow), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let denied = lab.make(&request(&denies, &db, 7001, Exchange)).await;
+        assert_eq!(denied.verdict, Verdict::Inconclusive(InconclusiveReason::NoNetcat), "{denied:?}");
+        lab.make(&request(&web, &db, 7001, Exchange)).await
+    });
+    assert_eq!(ours.verdict, PROVEN, "{ours:?}");
+    assert_eq!(theirs.verdict, Verdict::Inconclusive(InconclusiveReason::ExecFailed), "{theirs:?}");
+    assert!(theirs.message.starts_with(&hangs.name), "{theirs:?}");
     assert_clean(&web);
     assert_clean(&db);
 }

@@ -148,7 +148,7 @@ impl Tool {
         let sections = detected.split("\ntieline: tool ").skip(1);
         let known = sections.filter_map(|section| {
             let (name, help) = section.split_once('\n')?;
-            // What is found is run in every container of the image, and one of them may write anything.
+            // A container may write anything. Only these programs are run.
             let name = PROGRAMS.into_iter().find(|known| *known == name.trim_end())?;
             let program = name.split(' ').map(str::to_owned).collect();
             Some(Self { program, flavour: Flavour::of_help(help)? })

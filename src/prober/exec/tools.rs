@@ -1,40 +1,52 @@
-//! Which `nc` the containers of an image have: perhaps several, of which each can do what others cannot.
+//! Which `nc` a container has: perhaps several, of which each can do what others cannot.
+//!
+//! What one container says of its `nc` counts for that container alone. An image would tell the same of many, but whoever
+//! starts a container of the image decides by its environment and its mounts what that container says.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::{Instant, timeout};
 
 use crate::docker::Docker;
-use crate::model::container::ImageId;
+use crate::model::container::ContainerId;
 use crate::model::handshake::tool::{PROGRAMS, Tool};
 use crate::model::handshake::{InconclusiveReason, reading, script};
 
 use super::super::Side;
 use super::{Trouble, execute};
 
-/// How long it is believed that an image has no `nc`: somebody may install one.
+/// How long it is believed that a container has no `nc`: somebody may install one.
 const MISSING_FOR: Duration = Duration::from_secs(60);
+/// How long any other failure counts: for those who waited for the same look.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// How long a handshake waits for a look.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a look may take. On a busy machine a later handshake has its result.
+const MAX_LOOK: Duration = Duration::from_secs(20);
 
-/// Images whose `nc` is remembered. A further one takes the place of the one not asked for longest,
+/// Containers whose `nc` is remembered. A further one takes the place of the one not asked for longest,
 /// which then costs one more look.
-pub const MAX_IMAGES: usize = 1024;
+pub const MAX_CONTAINERS: usize = 4096;
 
-/// What was found in images. The containers of one image have the same tools, so one look will do.
+/// What was found in containers.
 #[derive(Default)]
 pub struct ToolCache {
-    images: Mutex<HashMap<ImageId, Kept>>,
+    containers: Mutex<HashMap<ContainerId, Kept>>,
 }
 
 struct Kept {
-    entry: Entry,
+    look: Look,
     asked: Instant,
 }
 
-/// Locked while somebody looks, so that the others wait instead of looking too.
-type Entry = Arc<tokio::sync::Mutex<Option<Found>>>;
+/// A look, under way or done. Everybody who asks meanwhile waits for the same one, and without a lock.
+type Look = Shared<BoxFuture<'static, Found>>;
 
+#[derive(Clone)]
 struct Found {
     tools: Result<Vec<Tool>, Trouble>,
     at: Instant,
@@ -42,48 +54,81 @@ struct Found {
 
 impl Found {
     fn is_fresh(&self) -> bool {
-        self.tools.is_ok() || self.at.elapsed() < MISSING_FOR
+        use InconclusiveReason::{NoNetcat, NoShell};
+        let age = self.at.elapsed();
+        self.tools.as_ref().err().is_none_or(|trouble| match trouble.reason {
+            NoNetcat | NoShell => age < MISSING_FOR,
+            _ => age < FAILED_FOR,
+        })
     }
 }
 
 impl ToolCache {
     /// Every `nc` of a container; there is one at least.
     pub(super) async fn tools(&self, docker: &Docker, side: &Side) -> Result<Vec<Tool>, Trouble> {
-        let entry = self.entry(&side.image);
-        let mut found = entry.lock().await;
-        if let Some(known) = found.as_ref().filter(|known| known.is_fresh()) {
-            return known.tools.clone();
-        }
-        let tools = detect(docker, side).await;
-        // Only what lies in the image is worth keeping, not that the engine was away just now.
-        let lasting = tools.as_ref().err().is_none_or(|trouble| {
-            matches!(trouble.reason, InconclusiveReason::NoNetcat | InconclusiveReason::NoShell)
-        });
-        *found = lasting.then(|| Found { tools: tools.clone(), at: Instant::now() });
-        tools
+        self.tools_by(side, || detect(docker.clone(), side.clone())).await
+    }
+
+    /// The same, where `detect` looks.
+    async fn tools_by<D>(&self, side: &Side, detect: impl FnOnce() -> D) -> Result<Vec<Tool>, Trouble>
+    where
+        D: Future<Output = Result<Vec<Tool>, Trouble>> + Send + 'static,
+    {
+        let look = self.look(side, detect);
+        timeout(PATIENCE, look).await.map_or_else(|_| Err(hangs(side, PATIENCE)), |found| found.tools)
     }
 
     /// Makes the next handshake look again: what was found is not there any more.
-    pub(super) fn forget(&self, image: &ImageId) {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).remove(image);
+    pub(super) fn forget(&self, container: &ContainerId) {
+        self.lock().remove(container);
     }
 
-    fn entry(&self, image: &ImageId) -> Entry {
-        let mut images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
-        if images.len() == MAX_IMAGES && !images.contains_key(image) {
-            let oldest = images.iter().min_by_key(|(_, kept)| kept.asked).map(|(image, _)| image.clone());
-            oldest.and_then(|image| images.remove(&image));
+    fn look<D>(&self, side: &Side, detect: impl FnOnce() -> D) -> Look
+    where
+        D: Future<Output = Result<Vec<Tool>, Trouble>> + Send + 'static,
+    {
+        let (now, mut containers) = (Instant::now(), self.lock());
+        if let Some(kept) = containers.get_mut(&side.id)
+            && kept.look.peek().is_none_or(Found::is_fresh)
+        {
+            kept.asked = now;
+            return kept.look.clone();
         }
-        let now = Instant::now();
-        let kept =
-            images.entry(image.clone()).or_insert_with(|| Kept { entry: Entry::default(), asked: now });
-        kept.asked = now;
-        Arc::clone(&kept.entry)
+        if containers.len() == MAX_CONTAINERS && !containers.contains_key(&side.id) {
+            let oldest = containers.iter().min_by_key(|(_, kept)| kept.asked).map(|(id, _)| id.clone());
+            oldest.and_then(|id| containers.remove(&id));
+        }
+        // In a task of its own: it goes on when the handshake that began it is over.
+        let looking = tokio::spawn(timeout(MAX_LOOK, detect()));
+        let side_looked_at = side.clone();
+        let look = async move {
+            let tools = match looking.await {
+                Ok(Ok(tools)) => tools,
+                Ok(Err(_)) => Err(hangs(&side_looked_at, MAX_LOOK)),
+                Err(died) => {
+                    let message = format!("{}: the look for its nc ended: {died}", side_looked_at.name);
+                    Err(Trouble::new(InconclusiveReason::Unexplained, message))
+                }
+            };
+            Found { tools, at: Instant::now() }
+        };
+        let look = look.boxed().shared();
+        containers.insert(side.id.clone(), Kept { look: look.clone(), asked: now });
+        look
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContainerId, Kept>> {
+        self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn detect(docker: &Docker, side: &Side) -> Result<Vec<Tool>, Trouble> {
-    let mut running = execute(docker, side, script::detect(), None).await?;
+fn hangs(side: &Side, after: Duration) -> Trouble {
+    let message = format!("{}: its shell did not tell within {after:?} which nc it has", side.name);
+    Trouble::new(InconclusiveReason::ExecFailed, message)
+}
+
+async fn detect(docker: Docker, side: Side) -> Result<Vec<Tool>, Trouble> {
+    let mut running = execute(&docker, &side, script::detect(), None).await?;
     running.finish().await;
     let heard = String::from_utf8_lossy(running.heard().stdout()).into_owned();
     let tools = Tool::find(&heard);
@@ -105,19 +150,91 @@ async fn detect(docker: &Docker, side: &Side) -> Result<Vec<Tool>, Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::model::container::ImageId;
+    use crate::model::handshake::tool::Flavour;
+
+    /// Containers of one image.
+    fn side(name: &str) -> Side {
+        let (id, image) = (ContainerId(name.into()), ImageId("sha256:1".into()));
+        Side { id, name: name.into(), image, address: None }
+    }
+
+    fn busybox() -> Result<Vec<Tool>, Trouble> {
+        Ok(vec![Tool { program: vec!["nc".to_owned()], flavour: Flavour::BusyboxTiny }])
+    }
+
+    fn missing() -> Result<Vec<Tool>, Trouble> {
+        Err(Trouble::new(InconclusiveReason::NoNetcat, "has none".into()))
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn the_image_not_asked_for_longest_makes_room() {
+    async fn a_look_that_hangs_holds_up_nobody_but_its_own_container() {
+        let (cache, evil, good) = (ToolCache::default(), side("evil"), side("good"));
+        let (looked, start) = (Arc::new(AtomicUsize::new(0)), Instant::now());
+        let ask = || {
+            cache.tools_by(&evil, || {
+                looked.fetch_add(1, Ordering::Relaxed);
+                pending()
+            })
+        };
+        let (first, second, other) = tokio::join!(ask(), ask(), async {
+            (cache.tools_by(&good, || ready(busybox())).await, start.elapsed())
+        });
+        assert!(other.0.is_ok() && other.1.is_zero(), "{other:?}");
+        for trouble in [first.unwrap_err(), second.unwrap_err()] {
+            assert!(trouble.reason.is_of_the_way() && trouble.message.starts_with("evil: "), "{trouble:?}");
+        }
+        assert_eq!(start.elapsed(), PATIENCE);
+        assert!(ask().await.is_err());
+        assert_eq!(looked.load(Ordering::Relaxed), 1, "one look at a time");
+        tokio::time::sleep(MAX_LOOK).await;
+        assert!(ask().await.is_err());
+        tokio::time::sleep(FAILED_FOR).await;
+        assert!(ask().await.is_err());
+        assert_eq!(looked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_look_is_of_use_for_the_next_handshake() {
+        let (cache, slow) = (ToolCache::default(), side("slow"));
+        let look = || async {
+            tokio::time::sleep(PATIENCE * 2).await;
+            busybox()
+        };
+        assert!(cache.tools_by(&slow, look).await.is_err());
+        tokio::time::sleep(PATIENCE * 2).await;
+        assert!(cache.tools_by(&slow, pending).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_container_says_counts_for_it_alone_and_for_a_while() {
+        let (cache, evil, good) = (ToolCache::default(), side("evil"), side("good"));
+        assert!(cache.tools_by(&evil, || ready(missing())).await.is_err());
+        assert!(cache.tools_by(&good, || ready(busybox())).await.is_ok());
+        assert!(cache.tools_by(&evil, || ready(busybox())).await.is_err(), "it is believed");
+        tokio::time::advance(MISSING_FOR).await;
+        assert!(cache.tools_by(&evil, || ready(busybox())).await.is_ok());
+        assert!(cache.tools_by(&good, || ready(missing())).await.is_ok());
+        cache.forget(&good.id);
+        assert!(cache.tools_by(&good, || ready(missing())).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_container_not_asked_for_longest_makes_room() {
         let cache = ToolCache::default();
-        let image = |n: usize| ImageId(format!("sha256:{n}"));
-        let known = |n: usize| cache.images.lock().unwrap().contains_key(&image(n));
-        for n in 0..=MAX_IMAGES {
-            cache.entry(&image(n));
-            cache.entry(&image(0));
+        let of = |n: usize| side(&n.to_string());
+        let known = |n: usize| cache.lock().contains_key(&of(n).id);
+        for n in 0..=MAX_CONTAINERS {
+            drop(cache.look(&of(n), || ready(busybox())));
+            drop(cache.look(&of(0), || ready(busybox())));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert_eq!(cache.images.lock().unwrap().len(), MAX_IMAGES);
-        assert!(known(0) && !known(1) && known(2) && known(MAX_IMAGES));
+        assert_eq!(cache.lock().len(), MAX_CONTAINERS);
+        assert!(known(0) && !known(1) && known(2) && known(MAX_CONTAINERS));
     }
 }
