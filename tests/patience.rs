@@ -11,11 +11,15 @@ const MOST: f64 = 8.0;
 const AT_REST: f64 = 2.0;
 
 /// A time that suffices on a machine at rest, or longer as it is busy now: by as many times as more processes than
-/// at rest want each of its processors. For waiting, and for bounds on how long something may take; never for how
-/// soon the program itself gives up.
+/// at rest want each of its processors. For waiting, and for bounds on how long something may take.
 pub fn patience(at_rest: Duration) -> Duration {
     let processors = thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
     at_rest.mul_f64((wanted() / processors / AT_REST).clamp(1.0, MOST))
+}
+
+/// The same for the timeout of a handshake, which is sat out where nobody answers: at most three times as much.
+pub fn timeout_of(at_rest: Duration) -> Duration {
+    patience(at_rest).min(at_rest * 3)
 }
 
 /// How many processes want a processor: of late, or now if that is more.

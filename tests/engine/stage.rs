@@ -11,7 +11,7 @@ use serde_json::Value;
 use tieline::docker::DEFAULT_HOST;
 
 use crate::call;
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 use crate::turns;
 
 /// The image with a shell and the small busybox, made by tests/lab/images.
@@ -143,7 +143,7 @@ impl Stage {
         // entered here. A flag says otherwise.
         command.env("TIELINE_PROBER", "exec");
         // As much more than the default as the machine is busy: the engine needs longer for everything then.
-        let timeout = patience(Duration::from_secs(3)).min(Duration::from_secs(20));
+        let timeout = timeout_of(Duration::from_secs(3));
         command.env("TIELINE_TIMEOUT", format!("{}ms", timeout.as_millis()));
         command.args(["--listen", &listen, "--log-level", "debug"]).args(&self.extra);
         if !self.extra.iter().any(|flag| flag == "--gc-grace") {

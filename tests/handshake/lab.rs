@@ -15,7 +15,7 @@ use tieline::prober::exec::Exec;
 use tieline::prober::namespace::Namespace;
 use tieline::prober::{Attempt, By, PortRoute, Prober, Request, Route, Side};
 
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 use crate::turns;
 
 /// Images with a shell and an `nc`, of every flavour.
@@ -134,7 +134,7 @@ pub fn request(consumer: &Side, provider: &Side, port: u16, mode: Handshake) -> 
         }),
         mode,
         payload: Payload::default(),
-        timeout: patience(TIMEOUT),
+        timeout: timeout_of(TIMEOUT),
     }
 }
 

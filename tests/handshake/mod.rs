@@ -13,7 +13,7 @@ use tieline::model::handshake::{FailReason, InconclusiveReason, Verdict};
 use tieline::model::link::Handshake::{Auto, Connect, Exchange};
 use tieline::prober::Side;
 
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 use lab::{
     FLAVOURS, Lab, assert_clean, cli, eventually, output, processes, request, set_host, spawn,
     wait_for_listener,
@@ -88,7 +88,7 @@ async fn every_flavour_tells_an_unknown_name_from_no_answer() {
         ] {
             let mut request = request(side, &db, 7001, Auto);
             set_host(&mut request, &host);
-            request.timeout = patience(Duration::from_secs(2));
+            request.timeout = timeout_of(Duration::from_secs(2));
             let start = Instant::now();
             let attempt = lab.make(&request).await;
             let expected = reasons.map(Verdict::Fail);

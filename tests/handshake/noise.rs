@@ -11,7 +11,7 @@ use tieline::prober::{Request, Side};
 
 use super::PROVEN;
 use super::lab::{Lab, assert_clean, cli, request};
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 
 /// Puts a script in the place of `nc`. It passes for netcat-openbsd at the first look, and does what it
 /// wants at every other.
@@ -39,7 +39,7 @@ async fn a_flood_of_output_is_read_up_to_its_limit_and_told() {
         );
         for mode in [Connect, Exchange] {
             let mut request = request(&web, &db, 7001, mode);
-            request.timeout = patience(Duration::from_secs(1));
+            request.timeout = timeout_of(Duration::from_secs(1));
             let start = Instant::now();
             let attempt = lab.make(&request).await;
             assert!(!matches!(attempt.verdict, Verdict::Pass { .. }), "{attempt:?}");

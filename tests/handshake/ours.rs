@@ -17,7 +17,7 @@ use super::lab::{
     Lab, assert_clean, cli, docker, eventually, output, request, set_host, set_udp, spawn, wait_for_listener,
 };
 use super::{LISTENING, NO_LISTENER, PROVEN, all_flavours, ring};
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 
 /// The network namespace that this is a link to.
 fn namespace(link: PathBuf) -> Option<PathBuf> {
@@ -162,7 +162,7 @@ async fn names_are_looked_up_as_the_container_does() {
     }
     let mut lost = request(&web, &db, 12345, Exchange);
     set_host(&mut lost, "nobody");
-    lost.timeout = patience(Duration::from_secs(2));
+    lost.timeout = timeout_of(Duration::from_secs(2));
     let start = Instant::now();
     let attempt = lab.make_inside(&lost).await;
     let reasons = [FailReason::NoRoute, FailReason::Timeout, FailReason::NameLeadsElsewhere];

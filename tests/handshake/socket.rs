@@ -20,7 +20,7 @@ use tieline::prober::{Request, Route, Side};
 
 use super::LISTENING;
 use super::lab::{ABLE, FLAVOURS, Lab, assert_clean, cli, eventually, output, request, spawn};
-use crate::patience::patience;
+use crate::patience::{patience, timeout_of};
 
 /// A volume, gone when the containers of the lab are.
 struct Volume(String);
@@ -210,7 +210,7 @@ async fn what_is_sent_to_a_socket_has_to_be_answered_as_the_link_says() {
         ] {
             let mut request = at_socket(&side, &db, socket, Connect).await;
             request.payload = Payload { send: send.map(Into::into), expect: expect.map(str::to_owned) };
-            request.timeout = patience(Duration::from_secs(3));
+            request.timeout = timeout_of(Duration::from_secs(3));
             let attempt = lab.make(&request).await;
             assert_eq!(attempt.verdict, verdict, "{image} {socket} {send:?}: {}", attempt.message);
         }
@@ -227,7 +227,7 @@ async fn who_lets_everybody_wait_in_line_gives_no_answer_in_time() {
     listen(&db, "nc -lkU /s/x & while [ ! -S /s/x ]; do sleep 0.1; done; kill -STOP $!; wait", "/s/x");
     let sides = ABLE.map(|image| lab.run_with(image, image, &["-v", &mount]));
     let mut request = at_socket(&sides[0], &db, "/s/x", Connect).await;
-    request.timeout = patience(Duration::from_secs(2));
+    request.timeout = timeout_of(Duration::from_secs(2));
     let mut waiting = 0;
     while lab.make(&request).await.verdict == LISTENING {
         waiting += 1;
