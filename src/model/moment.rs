@@ -1,6 +1,7 @@
 //! Points in time, from the engine's texts.
 
-use std::str::FromStr;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A point in time, in nanoseconds since 1970 (UTC). Of text that is no time, the beginning of 1970.
 ///
@@ -9,55 +10,18 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i128);
 
-const NANOS: i128 = 1_000_000_000;
-
 impl Moment {
     /// Reads RFC 3339, in which the engine writes times.
     pub fn read(text: &str) -> Self {
-        Self(nanos(text).unwrap_or_default())
+        Self(OffsetDateTime::parse(text, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp_nanos))
     }
-}
-
-/// `2026-10-25T02:30:00.123+02:00`, or `Z` for the offset.
-fn nanos(text: &str) -> Option<i128> {
-    let (date, time) = text.split_once(['T', 't', ' '])?;
-    let (time, offset) = match time.strip_suffix(['Z', 'z']) {
-        Some(time) => (time, 0),
-        None => {
-            let at = time.rfind(['+', '-'])?;
-            let (time, offset) = time.split_at(at);
-            let sign = if offset.starts_with('-') { -1 } else { 1 };
-            let [hours, minutes] = numbers(&offset[1..], ':')?;
-            (time, sign * (hours * 60 + minutes) * 60)
-        }
-    };
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let [year, month, day] = numbers(date, '-')?;
-    let [hour, minute, second] = numbers(time, ':')?;
-    let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
-    let fraction: i128 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Some(seconds * NANOS + fraction)
-}
-
-fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i128; N]> {
-    let number = |part: &str| i128::from(u32::from_str(part).unwrap_or(u32::MAX));
-    let numbers: Vec<i128> = text.split(separator).map(number).collect();
-    let numbers: [i128; N] = numbers.try_into().ok()?;
-    numbers.iter().all(|number| *number < 10_000).then_some(numbers)
-}
-
-/// Days since 1970 of a date of the Gregorian calendar (Howard Hinnant, `days_from_civil`).
-fn days(year: i128, month: i128, day: i128) -> i128 {
-    // Years begin in March, so that the leap day is the last one.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NANOS: i128 = 1_000_000_000;
 
     #[test]
     fn offsets_and_fractions_are_read() {
