@@ -10,7 +10,7 @@ use tieline::model::link::Handshake::{Connect, Exchange};
 use tieline::prober::{Request, Side};
 
 use super::PROVEN;
-use super::lab::{Lab, assert_clean, cli, request};
+use super::lab::{Lab, assert_clean, cli, eventually, output, request};
 use crate::patience::{patience, timeout_of};
 
 /// Puts a script in the place of `nc`. It passes for netcat-openbsd at the first look, and does what it
@@ -90,6 +90,29 @@ async fn what_one_container_says_of_its_nc_is_nobody_else_s_matter() {
     assert_eq!(ours.verdict, PROVEN, "{ours:?}");
     assert_eq!(theirs.verdict, Verdict::Inconclusive(InconclusiveReason::ExecFailed), "{theirs:?}");
     assert!(theirs.message.starts_with(&hangs.name), "{theirs:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_never_connects_costs_the_provider_a_high_port_for_seconds() {
+    let lab = Lab::new("idle");
+    let (web, db) = (lab.run("web", "openbsd"), lab.run("db", "busybox"));
+    replace_nc(&web, "exec sleep 1000");
+    let mut request = request(&web, &db, 7001, Exchange);
+    request.timeout = Duration::from_secs(40);
+    let start = Instant::now();
+    let own_listener = async {
+        let db = db.clone();
+        let listen = move || {
+            eventually("our listener", || output(&db, "netstat -ltn").contains(":6"));
+            // It would have ended at once if somebody had the port.
+            output(&db, "nc -l -p 7001 </dev/null & sleep 1; kill $! && echo free; wait")
+        };
+        tokio::task::spawn_blocking(listen).await.unwrap()
+    };
+    let (attempt, own) = tokio::join!(lab.make(&request), own_listener);
+    assert_eq!(own, "free", "its port was taken from it");
+    assert!(!matches!(attempt.verdict, Verdict::Pass { .. }), "{attempt:?}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert_clean(&web);
     assert_clean(&db);
 }

@@ -2,38 +2,43 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::model::handshake::reading::{self, Arrived};
 use crate::model::handshake::role::{Manner, Role, Transport, port_line};
 use crate::model::handshake::token::Token;
-use crate::model::handshake::{FailReason, Verdict};
+use crate::model::handshake::{FailReason, InconclusiveReason, Verdict};
 
 use super::super::{PortRoute, Request};
-use super::modes::{Making, Told};
+use super::modes::{Making, Told, high_ports};
 use super::running::Running;
 use super::{Means, Trouble, with_complaint};
 
 /// How long one side may take to hear what was said before the other ended.
 const LATE: Duration = Duration::from_millis(250);
 
+/// How long a listener may stay in a provider once it has its port. The link's timeout may be a minute, and is the
+/// consumer's label.
+const STAY: Duration = Duration::from_secs(5);
+
 impl<M: Means> Making<'_, M> {
-    /// One exchange, on the first of `ports` that is free in the provider; says besides whether somebody has
-    /// the port `asked` there.
+    /// One exchange, on a high port that is free in the provider; says besides whether somebody has the port
+    /// `asked` there.
     pub(super) async fn exchange_once(
         &self,
         host: &str,
         route: &PortRoute,
-        ports: &[u16],
         asked: Option<u16>,
     ) -> Result<Told, Trouble> {
         let Request { consumer, provider, .. } = self.request;
-        let (transport, ports) = (route.transport, ports.to_vec());
+        let (transport, ports) = (route.transport, high_ports(route.port));
         let ipv6 = route.ipv6().next().is_some();
         let listen = Role::Listener { transport, ports: ports.clone(), asked, ipv6 };
         let talk = Role::Client { transport, host: host.to_owned(), ports, manner: Manner::Talk };
         // Starting a process is most of the cost, so both start at once; the client waits for its port.
-        let mut pair = Pair::start(self.start(provider, &listen), self.start(consumer, &talk)).await?;
+        // A client that started first may wait for a listener that takes as long to start as it may stay.
+        let client = self.start_for(self.left().min(2 * STAY), consumer, &talk);
+        let mut pair = Pair::start(self.start(provider, &listen), client).await?;
         let told = self.exchange_between(&mut pair, host, transport).await;
         pair.stop().await;
         told
@@ -47,12 +52,12 @@ impl<M: Means> Making<'_, M> {
         transport: Transport,
     ) -> Result<Told, Trouble> {
         let (request, reply) = (Token::new(fastrand::u128(..)), Token::new(fastrand::u128(..)));
-        let port = self.ready(pair).await?;
+        let (port, until) = self.ready(pair).await?;
         // Not earlier: an nc that lost the race for a port would take the token along.
         pair.listener.say(reply.line().as_bytes()).await;
         let start = Instant::now();
         pair.client.say(format!("{}{}", port_line(port), request.line()).as_bytes()).await;
-        let arrived = pair.listen(&request, &reply).await?;
+        let arrived = pair.listen(&request, &reply, until).await?;
         let rtt = start.elapsed();
         if arrived.both() {
             pair.client.see_where_it_led().await;
@@ -77,12 +82,23 @@ impl<M: Means> Making<'_, M> {
         Ok(Told { held: listened.held(), proven: true, ..told })
     }
 
-    /// Waits until the listener has a port and the client is there to be told.
-    async fn ready(&self, pair: &mut Pair<'_>) -> Result<u16, Trouble> {
+    /// Waits until the listener has a port and the client is there to be told. Says which port, and until when the
+    /// listener may have it.
+    async fn ready(&self, pair: &mut Pair<'_>) -> Result<(u16, Instant), Trouble> {
+        let mut stay = None;
         loop {
             match pair.listener.heard().ready() {
-                Some(port) if pair.client.heard().up() => return Ok(port),
-                _ => pair.hear().await?,
+                Some(port) => {
+                    let until = *stay.get_or_insert_with(|| Instant::now() + STAY);
+                    if pair.client.heard().up() {
+                        return Ok((port, until));
+                    }
+                    let Ok(heard) = timeout_at(until, pair.hear()).await else {
+                        return Err(self.trouble(InconclusiveReason::NotInTime, &pair.client));
+                    };
+                    heard?;
+                }
+                None => pair.hear().await?,
             }
             if pair.listener.ended() {
                 let exit = pair.listener.exit_code().await;
@@ -140,8 +156,8 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
-    /// Listens to both until both tokens arrived or nothing more is to come.
-    async fn listen(&mut self, request: &Token, reply: &Token) -> Result<Arrived, Trouble> {
+    /// Listens to both until both tokens arrived or nothing more is to come, and no longer than `until`.
+    async fn listen(&mut self, request: &Token, reply: &Token, until: Instant) -> Result<Arrived, Trouble> {
         let (mut request, mut reply) = (request.search(), reply.search());
         loop {
             let arrived = Arrived {
@@ -156,6 +172,7 @@ impl<'a> Pair<'a> {
             tokio::select! {
                 heard = self.hear() => heard?,
                 () = sleep(LATE), if one_ended => return Ok(arrived),
+                () = sleep_until(until) => return Ok(arrived),
             }
         }
     }

@@ -13,7 +13,8 @@ use crate::model::handshake::role::{Manner, Role, Transport, port_line};
 use crate::model::handshake::{FailReason, InconclusiveReason, Verdict};
 use crate::model::link::Handshake;
 
-/// Where a listener goes whose port is taken: above what Linux gives to clients by itself.
+/// Where listeners of ours go: above what Linux gives to clients by itself, and never on a declared port. That is
+/// the provider's, which may start to listen at any time.
 const HIGH_PORTS: std::ops::RangeInclusive<u16> = 61001..=65535;
 
 /// How many high ports a listener tries.
@@ -78,7 +79,17 @@ impl<M: Means> Making<'_, M> {
 
     /// Has `role` played for `side`, for what is left of the time.
     pub async fn start<'b>(&'b self, side: &'b Side, role: &Role) -> Result<Running<'b>, Trouble> {
-        let mut running = self.means.start(side, role, self.left()).await?;
+        self.start_for(self.left(), side, role).await
+    }
+
+    /// Has `role` played for `side`, for at most `bound`.
+    pub async fn start_for<'b>(
+        &'b self,
+        bound: Duration,
+        side: &'b Side,
+        role: &Role,
+    ) -> Result<Running<'b>, Trouble> {
+        let mut running = self.means.start(side, role, bound).await?;
         running.keep_in(self.record);
         Ok(running)
     }
@@ -88,7 +99,7 @@ impl<M: Means> Making<'_, M> {
         let udp = route.transport == Transport::Udp;
         match self.request.mode {
             Handshake::Connect => self.connect(host, route).await,
-            Handshake::Exchange => self.exchange(host, route).await,
+            Handshake::Exchange => self.exchange(host, route, None).await,
             Handshake::Auto if udp => self.auto_udp(host, route).await,
             Handshake::Auto => self.auto_tcp(host, route).await,
             Handshake::None => Err(Trouble::new(InconclusiveReason::Unsupported, "never proven".to_owned())),
@@ -122,7 +133,7 @@ impl<M: Means> Making<'_, M> {
         if connect.attempt.verdict != Verdict::Fail(FailReason::Refused) {
             return Ok(connect);
         }
-        let exchange = self.exchange_on(host, route, &high_ports(), None).await;
+        let exchange = self.exchange(host, route, None).await;
         let exchange = exchange.map_err(|trouble| unknown_beside(&connect, &trouble))?;
         if !matches!(exchange.attempt.verdict, Verdict::Pass { .. }) {
             return Ok(exchange);
@@ -140,7 +151,7 @@ impl<M: Means> Making<'_, M> {
         {
             return Ok(asked.clone());
         }
-        let exchange = self.exchange_on(host, route, &high_ports(), Some(route.port)).await;
+        let exchange = self.exchange(host, route, Some(route.port)).await;
         let exchange = match (exchange, &asked) {
             (Ok(exchange), _) => exchange,
             (Err(trouble), Some(asked)) => return Err(unknown_beside(asked, &trouble)),
@@ -158,34 +169,22 @@ impl<M: Means> Making<'_, M> {
         }
     }
 
-    /// Tokens both ways, on the declared port if nobody else listens there.
-    async fn exchange(&self, host: &str, route: &PortRoute) -> Result<Told, Trouble> {
-        let ports = [vec![route.port], high_ports()].concat();
-        match self.exchange_on(host, route, &ports, None).await {
-            Err(trouble) if trouble.reason == InconclusiveReason::ListenerTaken && !self.left().is_zero() => {
-                self.exchange_on(host, route, &high_ports(), None).await
-            }
-            told => told,
-        }
-    }
-
-    /// Tokens both ways. Where one got lost, once more: under load an `nc` may end too early.
-    pub(super) async fn exchange_on(
+    /// Tokens both ways; says besides whether somebody has the port `asked`. Where one got lost, once more: under load
+    /// an `nc` may end too early. So where somebody else took the listener's only connection.
+    pub(super) async fn exchange(
         &self,
         host: &str,
         route: &PortRoute,
-        ports: &[u16],
         asked: Option<u16>,
     ) -> Result<Told, Trouble> {
-        let first = self.exchange_once(host, route, ports, asked).await?;
-        let lost = [FailReason::RequestLost, FailReason::ReplyLost]
-            .map(Verdict::Fail)
-            .contains(&first.attempt.verdict);
-        if lost && !self.left().is_zero() {
-            self.exchange_once(host, route, ports, asked).await
-        } else {
-            Ok(first)
-        }
+        let first = self.exchange_once(host, route, asked).await;
+        let again = match &first {
+            Ok(told) => [FailReason::RequestLost, FailReason::ReplyLost]
+                .map(Verdict::Fail)
+                .contains(&told.attempt.verdict),
+            Err(trouble) => trouble.reason == InconclusiveReason::ListenerTaken,
+        };
+        if again && !self.left().is_zero() { self.exchange_once(host, route, asked).await } else { first }
     }
 
     /// Why a side tells nothing of the path.
@@ -229,7 +228,23 @@ fn unknown_beside(connect: &Told, trouble: &Trouble) -> Trouble {
     Trouble::new(trouble.reason, message)
 }
 
-/// High ports at random: two handshakes in one provider should not try the same.
-pub(super) fn high_ports() -> Vec<u16> {
-    (0..CANDIDATES).map(|_| fastrand::u16(HIGH_PORTS)).collect()
+/// High ports at random, without the declared one: two handshakes in one provider should not try the same.
+pub(super) fn high_ports(declared: u16) -> Vec<u16> {
+    let ports = std::iter::repeat_with(|| fastrand::u16(HIGH_PORTS));
+    ports.filter(|port| *port != declared).take(CANDIDATES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_listener_of_ours_takes_the_declared_port() {
+        for declared in [80, 61001, 62345, 65535] {
+            for _ in 0..20_000 {
+                let ports = high_ports(declared);
+                assert!(ports.len() == CANDIDATES && !ports.contains(&declared), "{ports:?}");
+            }
+        }
+    }
 }

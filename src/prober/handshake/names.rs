@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::{Attempt, PortRoute};
-use super::modes::{Making, Told, high_ports};
+use super::modes::{Making, Told};
 use super::{Means, Trouble};
 use crate::model::handshake::role::Transport;
 use crate::model::handshake::{FailReason, InconclusiveReason, Verdict};
@@ -86,7 +86,7 @@ impl<M: Means> Making<'_, M> {
         if !passed || told.proven || lead(told.peer, route) != Lead::Unseen {
             return Ok(told);
         }
-        let tokens = self.exchange_on(&route.host, route, &high_ports(), None).await;
+        let tokens = self.exchange(&route.host, route, None).await;
         let tokens = tokens.map_err(|trouble| {
             let message = format!("{}; to whom is unknown: {}", told.attempt.message, trouble.message);
             Trouble::new(trouble.reason, message)
@@ -182,7 +182,7 @@ impl<M: Means> Making<'_, M> {
         }
         // The listener of an exchange was refused by its name already.
         if !told.proven {
-            let tokens = self.exchange_on(&route.host, route, &high_ports(), None).await?;
+            let tokens = self.exchange(&route.host, route, None).await?;
             match (tokens.attempt.verdict, tokens.peer) {
                 (Verdict::Pass { .. }, Some(IpAddr::V6(peer))) => {
                     return Ok(Some(self.beside_dead_end(by_address.clone(), told, peer, route)));
@@ -193,7 +193,7 @@ impl<M: Means> Making<'_, M> {
         }
         // Where the listener is refused there too, the name may lead there.
         for own in route.ipv6() {
-            let tokens = self.exchange_on(&own.to_string(), route, &high_ports(), None).await?;
+            let tokens = self.exchange(&own.to_string(), route, None).await?;
             if tokens.attempt.verdict == Verdict::Fail(FailReason::Refused) {
                 let message = format!(
                     "{}; {} may lead to {own}, which is {} too, and its nc listens on IPv4 only",
