@@ -122,6 +122,11 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.due.iter().take_while(|(at, _)| *at <= now).count()
     }
 
+    /// Whether nothing is due, ever, and nothing is being worked on.
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.running.is_empty()
+    }
+
     /// Since when the oldest running work has been running.
     pub fn oldest_running(&self) -> Option<Instant> {
         self.running.values().min().copied()

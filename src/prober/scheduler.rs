@@ -3,7 +3,7 @@
 mod agenda;
 mod delay;
 mod lanes;
-mod turns;
+mod rota;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -101,14 +101,14 @@ impl<P: Prober> Scheduler<P> {
             }
         };
         let Some((path, job)) = self.under_way.remove(&id) else { return };
-        let held = self.agenda.end(&path, &job);
+        self.agenda.end(&path, &job, attempt.as_ref());
         // An end that was paused or stopped for a moment looks like a path that is broken.
         let interrupted = self.interrupted.remove(&id);
         if interrupted && attempt.as_ref().is_some_and(|attempt| matches!(attempt.verdict, Verdict::Fail(_)))
         {
             return;
         }
-        self.agenda.learn(&path, &job, held, attempt.as_ref());
+        self.agenda.learn(&path, &job, attempt.as_ref());
         if let Some(attempt) = attempt {
             self.count(&job.request, &attempt);
             let finished = Finished { path, generation: job.generation, attempt, at: SystemTime::now() };

@@ -1,4 +1,4 @@
-//! Which handshake is next: that of the path which has been due for longest among those that may start.
+//! Which handshake is next, and when the one after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,18 +8,25 @@ use tokio::time::Instant;
 
 use super::super::{Attempt, Budget, Job, Jobs};
 use super::delay;
-use super::lanes::{Held, Lanes};
-use super::turns::Turns;
+use super::lanes::{Ends, Lanes};
+use super::rota::Rota;
 use crate::model::link::PathKey;
 use crate::model::proof;
-use crate::queue::Queue;
+use crate::model::workload::Workload;
+
+/// Handshakes of one consumer workload in a second, on average: where it has more paths, each is proven less often
+/// than it asks for.
+const MAX_A_SECOND: u32 = 10;
 
 /// All paths that are to be proven, and who of them may start.
 pub struct Agenda {
     jobs: Arc<Jobs>,
-    queue: Queue<PathKey>,
+    /// The ends of each path that has a job.
+    ends: HashMap<PathKey, Ends>,
+    /// How many paths each consumer workload has.
+    crowds: HashMap<Workload, u32>,
+    rota: Rota,
     lanes: Lanes,
-    turns: Turns,
     /// The least time between two starts.
     spacing: Duration,
     not_before: Instant,
@@ -31,9 +38,10 @@ impl Agenda {
     pub fn new(budget: Budget) -> Self {
         Self {
             jobs: Arc::default(),
-            queue: Queue::default(),
+            ends: HashMap::new(),
+            crowds: HashMap::new(),
+            rota: Rota::default(),
             lanes: Lanes::new(budget.at_once),
-            turns: Turns::default(),
             spacing: Duration::from_secs(1) / u32::from(budget.a_second.max(1)),
             not_before: Instant::now(),
             bad: HashMap::new(),
@@ -42,17 +50,26 @@ impl Agenda {
 
     /// Takes in a whole picture: what is new or changed is due now.
     pub fn take(&mut self, jobs: Arc<Jobs>) {
+        let now = Instant::now();
         let before = std::mem::replace(&mut self.jobs, jobs);
         for path in before.keys().filter(|path| !self.jobs.contains_key(*path)) {
-            self.queue.remove(path);
+            self.rota.remove(path);
             self.bad.remove(path);
-            self.lanes.forget(path);
+            self.ends.remove(path);
         }
         for (path, job) in self.jobs.iter().filter(|(path, job)| before.get(*path) != Some(*job)) {
             tracing::trace!(path = %path.link, timeout = ?job.request.timeout, "to be proven");
+            let ends = Ends::of(path, job);
             self.bad.remove(path);
-            self.lanes.forget(path);
-            self.queue.add(path.clone());
+            self.lanes.doubt(&ends);
+            self.ends.insert(path.clone(), ends);
+            self.rota.add_at(path.clone(), now);
+        }
+        self.rota.tidy();
+        self.lanes.forget_but(&self.ends.values().collect(), now);
+        self.crowds.clear();
+        for path in self.jobs.keys() {
+            *self.crowds.entry(path.link.consumer.clone()).or_default() += 1;
         }
     }
 
@@ -79,63 +96,65 @@ impl Agenda {
         }
     }
 
-    /// Takes back what a handshake held.
-    pub fn end(&mut self, path: &PathKey, job: &Job) -> Option<Held> {
-        self.turns.leave(&job.request);
-        self.queue.done(path);
-        self.lanes.leave(path)
+    /// Takes back what a handshake held, and takes in how it used that.
+    pub fn end(&mut self, path: &PathKey, job: &Job, attempt: Option<&Attempt>) {
+        self.rota.done(path);
+        if let Some(held) = self.lanes.leave(path) {
+            let good = attempt.is_some_and(|attempt| proof::is_good(attempt.verdict));
+            self.lanes.learn(&held, good && self.holds(path, job), Instant::now());
+        }
     }
 
     /// Takes in how the handshake for `job` ended, and makes the path due again when it is time.
-    pub fn learn(&mut self, path: &PathKey, job: &Job, held: Option<Held>, attempt: Option<&Attempt>) {
+    pub fn learn(&mut self, path: &PathKey, job: &Job, attempt: Option<&Attempt>) {
         // A path that changed meanwhile is due already, and one that is gone never again.
         if !self.holds(path, job) {
             return;
         }
+        let interval = self.interval(path, job);
         let verdict = attempt.map(|attempt| attempt.verdict);
         let good = verdict.is_some_and(proof::is_good);
-        if let Some(held) = held {
-            self.lanes.learn(path, &held, good, Instant::now());
-        }
         let delay = if good {
             self.bad.remove(path);
-            delay::after_good(job.interval)
+            delay::after_good(interval)
         } else {
             let bad = self.bad.entry(path.clone()).or_default();
-            let delay = delay::after_bad(job.interval, *bad, verdict);
+            let delay = delay::after_bad(interval, *bad, verdict);
             *bad += 1;
             delay
         };
-        self.queue.add_at(path.clone(), Instant::now() + delay);
+        self.rota.add_at(path.clone(), Instant::now() + delay);
     }
 
     /// How many paths are due and wait.
     pub fn depth(&self) -> usize {
-        self.queue.depth()
+        self.rota.depth()
     }
 
     /// From when on the path is due that waits for longest, or will.
     pub fn earliest(&self) -> Option<Instant> {
-        self.queue.earliest()
+        self.rota.earliest()
+    }
+
+    /// How often a good path is proven: as often as it asks for, if its consumer has not too many of them.
+    fn interval(&self, path: &PathKey, job: &Job) -> Duration {
+        let crowd = self.crowds.get(&path.link.consumer).copied().unwrap_or_default();
+        job.interval.max(Duration::from_secs(1) * crowd / MAX_A_SECOND)
     }
 
     fn first(&self) -> Option<(Instant, PathKey)> {
-        let room = self.lanes.room(Instant::now());
+        let now = Instant::now();
+        let room = self.lanes.room(now);
         if room.is_empty() {
             return None;
         }
-        let mut line = self.turns.line();
-        let may = |path: &PathKey| {
-            self.jobs.get(path).is_some_and(|job| room.admits(path) && line.admits(&job.request))
-        };
-        self.queue.first(may)
+        self.rota.first(now, |path| self.ends.get(path).is_some_and(|ends| room.admits(ends)))
     }
 
     fn start(&mut self, path: &PathKey, job: &Job) {
         let now = Instant::now();
-        self.queue.begin(path);
-        self.lanes.enter(path, now);
-        self.turns.enter(&job.request);
+        self.rota.begin(path);
+        self.lanes.enter(path, Ends::of(path, job), now);
         self.not_before = now + self.spacing;
     }
 }

@@ -6,14 +6,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::container::ContainerId;
-use crate::model::link::PathKey;
+use super::super::Job;
+use crate::model::link::{LinkKey, PathKey};
 
 /// From how long on a handshake is slow. Most take a tenth of that, on a busy machine too.
 const SLOW: Duration = Duration::from_secs(1);
 /// How many slow handshakes of one path, or slow paths of one container, bring it under suspicion. One
 /// may be chance, and may be the other end's fault.
 const ENOUGH: usize = 2;
+/// How long it is remembered of a path that is not there that it was slow: a container that hangs, and is started
+/// again and again or made anew, is none the better for it.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+/// The two ends of a path by their names, which outlast the containers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    link: LinkKey,
+    consumer: String,
+    provider: String,
+}
+
+impl Ends {
+    /// Those of a path.
+    pub fn of(path: &PathKey, job: &Job) -> Self {
+        let [consumer, provider] =
+            [&job.request.consumer, &job.request.provider].map(|side| side.name.clone());
+        Self { link: path.link.clone(), consumer, provider }
+    }
+
+    fn both(&self) -> [&String; 2] {
+        [&self.consumer, &self.provider]
+    }
+}
 
 /// What is to be expected of a path's next handshake. Each has all the slots of those below it and some
 /// more, so that none of them can keep it waiting.
@@ -28,20 +52,23 @@ enum Trust {
 }
 
 /// How a path's handshakes ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Past {
     good: bool,
     /// How many in a row were slow.
     slow: usize,
+    /// When the last one ended.
+    at: Instant,
 }
 
 /// A slot that is held.
 #[derive(Debug)]
 pub struct Held {
+    ends: Ends,
     since: Instant,
     trust: Trust,
-    /// Ends that had a quick handshake meanwhile: it is not their fault if this one is slow.
-    cleared: Vec<ContainerId>,
+    /// Containers that had a quick handshake meanwhile: it is not their fault if this one is slow.
+    cleared: Vec<String>,
 }
 
 /// The slots, and what is known of those who want them.
@@ -49,9 +76,9 @@ pub struct Held {
 pub struct Lanes {
     slots: usize,
     under_way: HashMap<PathKey, Held>,
-    pasts: HashMap<PathKey, Past>,
+    pasts: HashMap<Ends, Past>,
     /// Paths of a container that were slow since it last had a quick handshake.
-    slow: HashMap<ContainerId, HashSet<PathKey>>,
+    slow: HashMap<String, HashSet<Ends>>,
 }
 
 /// The slots that are free at one time. Until a handshake ends they only become fewer.
@@ -61,9 +88,9 @@ pub struct Room<'a> {
     /// The least trust that gets a slot; `None` when all are taken.
     least: Option<Trust>,
     /// How many paths of a container are slow right now and were not before.
-    late: HashMap<&'a ContainerId, usize>,
+    late: HashMap<&'a str, usize>,
     /// Containers that are being tried by something that is not known to hang.
-    tried: HashSet<&'a ContainerId>,
+    tried: HashSet<&'a str>,
 }
 
 impl Lanes {
@@ -74,14 +101,15 @@ impl Lanes {
 
     /// What is free at `now`.
     pub fn room(&self, now: Instant) -> Room<'_> {
-        let mut late: HashMap<&ContainerId, usize> = HashMap::new();
+        let mut late: HashMap<&str, usize> = HashMap::new();
         let mut tried = HashSet::new();
-        for (path, held) in &self.under_way {
+        for held in self.under_way.values() {
+            let both = held.ends.both();
             if held.trust > Trust::Hangs {
-                tried.extend(ends(path));
+                tried.extend(both.map(String::as_str));
             }
-            let to_blame = |end: &&ContainerId| held.blames(end) && !self.was_slow(end, path);
-            for end in ends(path).into_iter().filter(|end| held.is_late(now) && to_blame(end)) {
+            let to_blame = |end: &&String| held.blames(end) && !self.was_slow(end, &held.ends);
+            for end in both.into_iter().filter(|end| held.is_late(now) && to_blame(end)) {
                 *late.entry(end).or_default() += 1;
             }
         }
@@ -91,10 +119,10 @@ impl Lanes {
         Room { lanes: self, least, late, tried }
     }
 
-    /// Gives a slot to `path`.
-    pub fn enter(&mut self, path: &PathKey, now: Instant) {
-        let trust = self.room(now).trust(path);
-        self.under_way.insert(path.clone(), Held { since: now, trust, cleared: Vec::new() });
+    /// Gives a slot to `path`, which has these ends.
+    pub fn enter(&mut self, path: &PathKey, ends: Ends, now: Instant) {
+        let trust = self.room(now).trust(&ends);
+        self.under_way.insert(path.clone(), Held { ends, since: now, trust, cleared: Vec::new() });
     }
 
     /// Takes the slot back.
@@ -103,29 +131,35 @@ impl Lanes {
     }
 
     /// Takes in how the handshake ended that held a slot until `now`.
-    pub fn learn(&mut self, path: &PathKey, held: &Held, good: bool, now: Instant) {
+    pub fn learn(&mut self, held: &Held, good: bool, now: Instant) {
         let slow = held.is_late(now);
-        let past = self.pasts.entry(path.clone()).or_default();
-        *past = Past { good, slow: if slow { past.slow + 1 } else { 0 } };
-        for end in ends(path) {
+        let before = self.pasts.get(&held.ends).map_or(0, |past| past.slow);
+        let past = Past { good, slow: if slow { before + 1 } else { 0 }, at: now };
+        self.pasts.insert(held.ends.clone(), past);
+        for end in held.ends.both() {
             if !slow {
                 self.clear(end);
             } else if held.blames(end) {
-                self.slow.entry(end.clone()).or_default().insert(path.clone());
+                self.slow.entry(end.clone()).or_default().insert(held.ends.clone());
             }
         }
     }
 
-    /// Forgets what was learned of a path. A slot that it holds it keeps.
-    pub fn forget(&mut self, path: &PathKey) {
-        self.pasts.remove(path);
-        for end in ends(path) {
-            let Some(slow) = self.slow.get_mut(end) else { continue };
-            slow.remove(path);
-            if slow.is_empty() {
-                self.slow.remove(end);
-            }
+    /// No longer takes for good what was good before one of its ends was started anew.
+    pub fn doubt(&mut self, ends: &Ends) {
+        if let Some(past) = self.pasts.get_mut(ends) {
+            past.good = false;
         }
+    }
+
+    /// Forgets the paths that are not among `present`, and after a while that they were slow.
+    pub fn forget_but(&mut self, present: &HashSet<&Ends>, now: Instant) {
+        let is_recent = |past: &Past| past.slow > 0 && now.saturating_duration_since(past.at) < REMEMBERED;
+        self.pasts.retain(|ends, past| present.contains(ends) || is_recent(past));
+        for slow in self.slow.values_mut() {
+            slow.retain(|ends| self.pasts.contains_key(ends));
+        }
+        self.slow.retain(|_, slow| !slow.is_empty());
     }
 
     /// How many slots those may hold together that are trusted so far and no more. With one slot there
@@ -144,19 +178,19 @@ impl Lanes {
         self.under_way.values().filter(|one| one.is_late(now) || one.trust <= trust).count()
     }
 
-    fn clear(&mut self, container: &ContainerId) {
+    fn clear(&mut self, container: &String) {
         self.slow.remove(container);
-        let at_it = self.under_way.iter_mut().filter(|(path, _)| ends(path).contains(&container));
-        at_it.for_each(|(_, held)| held.cleared.push(container.clone()));
+        let at_it = self.under_way.values_mut().filter(|held| held.ends.both().contains(&container));
+        at_it.for_each(|held| held.cleared.push(container.clone()));
     }
 
-    fn was_slow(&self, container: &ContainerId, path: &PathKey) -> bool {
-        self.slow.get(container).is_some_and(|slow| slow.contains(path))
+    fn was_slow(&self, container: &String, ends: &Ends) -> bool {
+        self.slow.get(container).is_some_and(|slow| slow.contains(ends))
     }
 }
 
 impl Held {
-    fn blames(&self, end: &ContainerId) -> bool {
+    fn blames(&self, end: &String) -> bool {
         !self.cleared.contains(end)
     }
 
@@ -171,19 +205,19 @@ impl Room<'_> {
         self.least.is_none()
     }
 
-    /// Whether there is a slot for `path`.
-    pub fn admits(&self, path: &PathKey) -> bool {
-        self.least.is_some_and(|least| self.trust(path) >= least)
+    /// Whether there is a slot for a path with these ends.
+    pub fn admits(&self, ends: &Ends) -> bool {
+        self.least.is_some_and(|least| self.trust(ends) >= least)
     }
 
-    fn trust(&self, path: &PathKey) -> Trust {
-        let past = self.lanes.pasts.get(path);
-        let mut suspects = ends(path).into_iter().filter(|end| self.is_suspect(end)).peekable();
+    fn trust(&self, ends: &Ends) -> Trust {
+        let past = self.lanes.pasts.get(ends);
+        let mut suspects = ends.both().into_iter().filter(|end| self.is_suspect(end)).peekable();
         if past.is_some_and(|past| past.slow >= ENOUGH) {
             Trust::Hangs
         } else if suspects.peek().is_some() {
             // One at a time shows whether it was the other ends' fault.
-            if suspects.any(|end| self.tried.contains(end)) { Trust::Hangs } else { Trust::Open }
+            if suspects.any(|end| self.tried.contains(end.as_str())) { Trust::Hangs } else { Trust::Open }
         } else if past.is_some_and(|past| past.good && past.slow == 0) {
             Trust::Good
         } else {
@@ -191,14 +225,10 @@ impl Room<'_> {
         }
     }
 
-    fn is_suspect(&self, container: &ContainerId) -> bool {
+    fn is_suspect(&self, container: &String) -> bool {
         let slow = self.lanes.slow.get(container).map_or(0, HashSet::len);
-        slow + self.late.get(container).copied().unwrap_or_default() >= ENOUGH
+        slow + self.late.get(container.as_str()).copied().unwrap_or_default() >= ENOUGH
     }
-}
-
-fn ends(path: &PathKey) -> [&ContainerId; 2] {
-    [&path.consumer, &path.provider]
 }
 
 #[cfg(test)]

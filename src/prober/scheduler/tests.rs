@@ -246,39 +246,6 @@ async fn a_path_that_is_gone_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_knock_never_meets_the_listener_of_an_exchange() {
-    for (one, other, together) in [
-        (Handshake::Exchange, Handshake::Auto, 1),
-        (Handshake::Connect, Handshake::Exchange, 1),
-        (Handshake::Connect, Handshake::Auto, 2),
-    ] {
-        let slow = Scripted { takes: Duration::from_secs(1), ..Scripted::default() };
-        let mut stand = Stand::new(slow, 9);
-        stand.set(&[path("a", one), path("b", other)]);
-        for _ in 0..2 {
-            stand.finished.recv().await.unwrap();
-        }
-        assert_eq!(stand.prober.most_at_once.load(Ordering::SeqCst), together, "{one:?} and {other:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn exchanges_on_one_port_take_turns() {
-    let slow = Scripted { takes: Duration::from_secs(1), ..Scripted::default() };
-    let mut stand = Stand::new(slow, 9);
-    stand.set(&[
-        path("a", Handshake::Exchange),
-        path("b", Handshake::Exchange),
-        path("c", Handshake::Exchange),
-    ]);
-    for _ in 0..3 {
-        stand.finished.recv().await.unwrap();
-    }
-    assert_eq!(stand.prober.most_at_once.load(Ordering::SeqCst), 1);
-    assert!(stand.start.elapsed() < Duration::from_secs(4));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_failure_across_a_pause_tells_nothing_and_is_tried_again_at_once() {
     let slow = Scripted { takes: Duration::from_secs(3), ..Scripted::default() };
     let mut stand = Stand::new(slow, 4);

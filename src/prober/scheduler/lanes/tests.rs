@@ -1,7 +1,7 @@
 //! Who gets a slot beside whom.
 
 use super::*;
-use crate::model::link::LinkKey;
+use crate::model::container::ContainerId;
 use crate::model::workload::Workload;
 
 const QUICK: Duration = Duration::from_millis(60);
@@ -15,14 +15,20 @@ fn path(consumer: &str, provider: &str) -> PathKey {
     }
 }
 
+/// The ends of a path of containers that are called as their ids are.
+fn ends(path: &PathKey) -> Ends {
+    let [consumer, provider] = [&path.consumer, &path.provider].map(|id| id.as_str().to_owned());
+    Ends { link: path.link.clone(), consumer, provider }
+}
+
 /// How many of `paths` get a slot, one after the other.
 fn admitted(lanes: &mut Lanes, paths: &[PathKey], now: Instant) -> usize {
     paths
         .iter()
         .filter(|path| {
-            let admits = lanes.room(now).admits(path);
+            let admits = lanes.room(now).admits(&ends(path));
             if admits {
-                lanes.enter(path, now);
+                lanes.enter(path, ends(path), now);
             }
             admits
         })
@@ -37,9 +43,9 @@ fn pairs(name: &str) -> Vec<PathKey> {
 /// A handshake that took so long.
 fn make(lanes: &mut Lanes, path: &PathKey, good: bool, took: Duration) {
     let start = Instant::now();
-    lanes.enter(path, start);
+    lanes.enter(path, ends(path), start);
     let held = lanes.leave(path).unwrap();
-    lanes.learn(path, &held, good, start + took);
+    lanes.learn(&held, good, start + took);
 }
 
 /// Lanes that know of each of `paths` that its handshakes took so long.
@@ -93,10 +99,10 @@ fn one_that_is_slow_now_counts_as_one_that_hangs_and_its_slot_comes_back() {
     let mut lanes = knowing(8, &good, true, &[QUICK]);
     hanging.iter().for_each(|path| (0..2).for_each(|_| make(&mut lanes, path, false, HANGING)));
     assert_eq!(admitted(&mut lanes, &good[..4], start), 4);
-    assert!(lanes.room(start).admits(&hanging[0]));
-    assert!(!lanes.room(start + SLOW).admits(&hanging[0]));
+    assert!(lanes.room(start).admits(&ends(&hanging[0])));
+    assert!(!lanes.room(start + SLOW).admits(&ends(&hanging[0])));
     assert!(lanes.leave(&good[0]).is_some());
-    assert!(lanes.room(start + HANGING).admits(&hanging[0]));
+    assert!(lanes.room(start + HANGING).admits(&ends(&hanging[0])));
 }
 
 /// Paths of twenty consumers to one provider.
@@ -116,12 +122,12 @@ fn a_container_with_two_slow_paths_is_tried_by_few_until_it_is_quick_again() {
     for path in to_db[..2].iter().chain(&elsewhere[..2]) {
         let held = lanes.leave(path).unwrap();
         let took = if path.provider.as_str() == "db" { HANGING } else { QUICK };
-        lanes.learn(path, &held, false, start + took);
+        lanes.learn(&held, false, start + took);
     }
     let later = start + HANGING;
     assert_eq!(admitted(&mut lanes, &to_db[4..], later), 3, "one more than half, with two that are slow");
     let held = lanes.leave(&to_db[4]).unwrap();
-    lanes.learn(&to_db[4], &held, true, later + QUICK);
+    lanes.learn(&held, true, later + QUICK);
     assert_eq!(admitted(&mut lanes, &to_db[10..], later + QUICK), 4, "all slots");
 }
 
@@ -134,15 +140,39 @@ fn consumers_that_hang_bring_their_provider_under_no_lasting_suspicion() {
     // One is tried though four are slow, and clears the provider.
     assert_eq!(admitted(&mut lanes, &to_db[10..], start + SLOW), 1);
     let held = lanes.leave(&to_db[10]).unwrap();
-    lanes.learn(&to_db[10], &held, true, start + SLOW + QUICK);
+    lanes.learn(&held, true, start + SLOW + QUICK);
     assert_eq!(admitted(&mut lanes, &to_db[10..], start + SLOW + QUICK), 4);
 }
 
 #[test]
-fn what_is_forgotten_is_neither_good_nor_bad_and_blames_nobody() {
-    let to_db: Vec<PathKey> = (0..20).map(|n| path(&format!("web{n}"), "db")).collect();
+fn what_was_slow_is_remembered_for_a_while_when_it_is_gone_and_nothing_else_is() {
+    let start = Instant::now();
+    let to_db = all_to("db");
+    let all: Vec<Ends> = to_db.iter().map(ends).collect();
     let mut lanes = knowing(8, &to_db, false, &[HANGING, HANGING]);
-    to_db.iter().for_each(|path| lanes.forget(path));
+    lanes.forget_but(&HashSet::new(), start + HANGING);
+    assert_eq!(admitted(&mut lanes, &to_db, start), 4, "they hang");
+    to_db.iter().for_each(|path| drop(lanes.leave(path)));
+    lanes.forget_but(&all.iter().collect(), start + 2 * REMEMBERED);
+    assert_eq!(lanes.pasts.len(), 20, "they are there");
+    lanes.forget_but(&HashSet::new(), start + 2 * REMEMBERED);
     assert!(lanes.pasts.is_empty() && lanes.slow.is_empty());
-    assert_eq!(admitted(&mut lanes, &to_db, Instant::now()), 6);
+    assert_eq!(admitted(&mut lanes, &to_db, start), 6, "new ones may be good");
+
+    let mut quick = knowing(8, &to_db, true, &[QUICK]);
+    quick.forget_but(&HashSet::new(), start + QUICK);
+    assert!(quick.pasts.is_empty());
+}
+
+#[test]
+fn what_was_good_has_to_be_so_again_after_a_start_and_what_hung_still_hangs() {
+    let now = Instant::now();
+    let (good, hanging) = (pairs("good"), pairs("hanging"));
+    for (paths, mut lanes, most) in [
+        (&good, knowing(8, &good, true, &[QUICK]), 6),
+        (&hanging, knowing(8, &hanging, true, &[HANGING, HANGING]), 4),
+    ] {
+        paths.iter().for_each(|path| lanes.doubt(&ends(path)));
+        assert_eq!(admitted(&mut lanes, paths, now), most);
+    }
 }

@@ -200,22 +200,72 @@ async fn how_late_proofs_are_is_told_while_nothing_moves() {
     assert!((stand.lateness() - 4.0).abs() < 0.1, "{}", stand.lateness());
     stand.pass(Duration::from_millis(1200)).await;
     assert_eq!(stand.lateness(), 0.0, "nobody waits");
-    // Who waits for a turn on a port waits, too.
-    let stand = Stand::new(Scripted { takes: HANGING, ..Scripted::default() }, 8);
-    stand.set(&[path("a", Handshake::Exchange), path("b", Handshake::Exchange)]);
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!((stand.lateness() - 4.0).abs() < 0.1, "{}", stand.lateness());
+}
+
+/// So many paths of one consumer, each to a provider of its own.
+fn crowd(consumer: &str, many: usize, interval: Duration) -> Vec<(PathKey, Job)> {
+    let path = |n| {
+        let (key, job) = path_to(&format!("{consumer}-db{n}"), consumer, Handshake::Auto);
+        (key, Job { interval, ..job })
+    };
+    (0..many).map(path).collect()
+}
+
+/// Slower than most, and not slow: eight slots make twenty of them in a second.
+const LAZY: Duration = Duration::from_millis(400);
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_with_hundreds_of_paths_delays_no_other() {
+    let mut stand = Stand::within(Scripted { takes: LAZY, ..Scripted::default() }, BUDGET);
+    let mut jobs = pairs("web", 10);
+    jobs.iter_mut().for_each(|(_, job)| job.interval = Duration::from_secs(5));
+    stand.set(&[crowd("evil", 640, Duration::from_secs(1)), jobs].concat());
+    stand.pass(Duration::from_secs(120)).await;
+    let asked = stand.all_asked("web");
+    assert_eq!(asked.len(), 10);
+    for (name, times) in asked {
+        assert!(times[0] < 2.0, "{name} had to wait for {} s", times[0]);
+        let gap = longest_gap(&times, 0.0);
+        assert!(gap < 5.5 + 2.0, "{name}: {gap}");
+    }
+    let evil = stand.asked("evil").iter().filter(|at| **at > 60.0).count();
+    assert!((480..=660).contains(&evil), "{evil} in the second minute: ten in a second");
 }
 
 #[tokio::test(start_paused = true)]
-async fn knocks_without_end_keep_no_exchange_from_its_port() {
-    let mut stand =
-        Stand::within(Scripted { takes: Duration::from_millis(300), ..Scripted::default() }, BUDGET);
-    let mut jobs: Vec<_> = (0..20).map(|n| path(&format!("web{n}"), Handshake::Connect)).collect();
-    jobs.push(path("exchanging", Handshake::Exchange));
-    jobs.iter_mut().for_each(|(_, job)| job.interval = Duration::from_secs(1));
+async fn a_container_delays_no_other_one_of_its_workload() {
+    let mut stand = Stand::within(Scripted { takes: LAZY, ..Scripted::default() }, BUDGET);
+    let mut genuine = path_to("db", "genuine", Handshake::Auto);
+    genuine.0.link.consumer = Workload::Container("evil".to_owned());
+    stand.set(&[crowd("evil", 640, Duration::from_secs(1)), vec![genuine]].concat());
+    stand.pass(Duration::from_secs(5)).await;
+    assert!(stand.asked("genuine")[0] < 2.0, "{:?}", stand.asked("genuine"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_hang_do_so_after_a_restart_and_made_anew() {
+    let mut stand = Stand::within(quick(), BUDGET);
+    *stand.prober.broken.lock().unwrap() = vec![("hanging", HANGING)];
+    let mut jobs = pairs("hanging", 50);
+    for round in 0..60 {
+        for (key, job) in &mut jobs {
+            job.generation.consumer_started = round.to_string();
+            if round % 2 == 0 {
+                key.consumer = ContainerId(format!("{round}{}", job.request.consumer.name));
+            }
+        }
+        // Every second time they are gone for a moment.
+        if round % 2 == 0 {
+            stand.set(&[]);
+            stand.pass(Duration::from_millis(100)).await;
+        }
+        stand.set(&jobs);
+        stand.pass(Duration::from_secs(3)).await;
+    }
+    stand.prober.most_at_once.store(0, Ordering::SeqCst);
+    stand.set(&[]);
+    stand.pass(HANGING * 2).await;
     stand.set(&jobs);
-    stand.pass(Duration::from_secs(60)).await;
-    let (exchanges, knocks) = (stand.asked("exchanging"), stand.asked("web7"));
-    assert!(exchanges.len() > 20 && knocks.len() > 20, "{} and {}", exchanges.len(), knocks.len());
+    stand.pass(HANGING * 2).await;
+    assert_eq!(stand.prober.most_at_once.load(Ordering::SeqCst), 4, "half of the slots");
 }
