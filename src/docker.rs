@@ -5,6 +5,7 @@ mod convert;
 mod error;
 mod exec;
 pub mod helper;
+mod namespace;
 pub mod operation;
 pub mod place;
 pub mod process;
@@ -183,7 +184,9 @@ impl Docker {
         let stamp = self.stamp();
         match self.inspect(id).await {
             Ok(response) => {
-                let container = convert::container(id.clone(), response);
+                let sandbox = namespace::file(&response);
+                let mut container = convert::container(id.clone(), response);
+                container.namespace_lost = self.has_lost(&container, &sandbox).await;
                 Ok((
                     stamp,
                     match helper::is_one(container.labels.get(HELPER), &container.name, container.mode) {

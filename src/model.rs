@@ -19,6 +19,7 @@ pub mod layout;
 pub mod link;
 pub mod moment;
 pub mod mounts;
+pub mod namespace;
 pub mod obstacles;
 pub mod owner;
 pub mod plan;

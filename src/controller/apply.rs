@@ -24,6 +24,10 @@ pub struct Applied {
     pub refused: Vec<Ipv4Net>,
     /// Networks that the engine had no address left on.
     pub full: Vec<NetworkId>,
+    /// Containers whose network namespaces the engine has lost.
+    pub lost: Vec<ContainerId>,
+    /// Containers that the engine connected.
+    pub connected: Vec<ContainerId>,
 }
 
 /// What went wrong.
@@ -120,6 +124,9 @@ impl Run<'_> {
                 let said = connected.as_ref().map_or_else(Error::to_string, |()| {
                     "the engine says that it is done, and it is not".to_owned()
                 });
+                if connected.is_ok() {
+                    self.applied.connected.push(container.id.clone());
+                }
                 let account = format!("{action}: {said}");
                 self.joined.push(Joined { network: id, container: container.id.clone(), claimed, account });
                 accept(connected, Conflict::AlreadyConnected)
@@ -182,6 +189,10 @@ impl Run<'_> {
         if let (Action::Connect { network, .. }, Some(Conflict::SubnetFull)) = (action, error.conflict()) {
             self.applied.full.extend(self.id_of(network));
         }
+        if let (Action::Connect { container, .. }, Some(Conflict::NamespaceLost)) = (action, error.conflict())
+        {
+            self.applied.lost.push(container.id.clone());
+        }
         self.applied.failure.get_or_insert(Failure { trouble, retry });
     }
 }
@@ -198,6 +209,9 @@ fn reason(action: &Action, error: &Error) -> Reason {
     match (error, action) {
         (Error::Unavailable(_), _) => Reason::EngineUnavailable,
         (_, Action::CreateNetwork(_)) => Reason::NetworkCreateFailed,
+        (Error::Conflict { what: Conflict::NamespaceLost, .. }, Action::Connect { .. }) => {
+            Reason::NamespaceLost
+        }
         (_, Action::Connect { .. }) => Reason::ConnectFailed,
         (_, Action::Disconnect { .. }) => Reason::DisconnectFailed,
         (_, Action::RemoveNetwork { .. }) => Reason::NetworkRemoveFailed,

@@ -213,6 +213,15 @@ impl Reconciles {
         for network in applied.full {
             world.obstacles_mut().fill(network);
         }
+        for id in applied.connected {
+            world.obstacles_mut().find_namespace(&id);
+        }
+        for id in applied.lost {
+            // Of the run that the engine was asked about: the observations may be of a later one.
+            if let Some(container) = world.container(&id).cloned() {
+                world.obstacles_mut().lose_namespace(&container);
+            }
+        }
         match applied.failure {
             // What was done without an error may have been without an effect. The edge is done when a
             // plan finds nothing to do.

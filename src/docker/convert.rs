@@ -48,6 +48,7 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
             .into_iter()
             .map(|(network, endpoint)| (name(&network, MAX_NETWORK_NAME_BYTES), attachment(endpoint)))
             .collect(),
+        namespace_lost: false,
         mounts,
     }
 }

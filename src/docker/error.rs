@@ -49,6 +49,8 @@ pub enum Conflict {
     NameTaken,
     /// Containers are still on the network.
     InUse,
+    /// The engine has lost the container's network namespace.
+    NamespaceLost,
     /// The container does not run.
     NotRunning,
     /// The container is paused.
@@ -74,7 +76,7 @@ impl Error {
 }
 
 /// The texts by which the engine (Docker 20.10 and later, Podman 4.3) tells what is in the way.
-const CONFLICTS: [(&str, Conflict); 17] = [
+const CONFLICTS: [(&str, Conflict); 18] = [
     ("is not connected to", Conflict::NotConnected),
     ("already exists in network", Conflict::AlreadyConnected),
     ("is already attached to network", Conflict::AlreadyConnected),
@@ -85,6 +87,7 @@ const CONFLICTS: [(&str, Conflict); 17] = [
     ("no available IPv4 addresses", Conflict::SubnetFull),
     ("has active endpoints", Conflict::InUse),
     ("has associated containers with it", Conflict::InUse),
+    ("failed to set namespace on link", Conflict::NamespaceLost),
     ("is paused", Conflict::Paused),
     ("is not running", Conflict::NotRunning),
     ("of a non running container", Conflict::NotRunning),
@@ -192,6 +195,8 @@ mod tests {
         assert!(matches!(answer(500, leaving.to_owned()), Error::NotFound(_)));
         let full = "no available IPv4 addresses on this network's address pools: x (id)";
         assert_eq!(conflict(500, full), Some(Conflict::SubnetFull));
+        let lost = "failed to add interface veth1 to sandbox: failed to set namespace on link \"veth1\": invalid argument";
+        assert_eq!(conflict(500, lost), Some(Conflict::NamespaceLost));
         let alone = "cannot join network of a non running container: 1";
         assert_eq!(conflict(409, alone), Some(Conflict::NotRunning));
         assert_eq!(conflict(404, "No such image: tieline:latest"), Some(Conflict::NoImage));

@@ -2,13 +2,14 @@
 
 use super::carrier::{self, out_of_reach};
 use super::condition::{Condition, Kind, Reason, State, Status};
-use super::container::{Container, ContainerId, NetworkMode, RunState, is_host_name};
+use super::container::{Container, ContainerId, Network, NetworkMode, RunState, is_host_name};
 use super::declaration::{
     DeclaredLink, Limit, MAX_EDGES_OF_CONSUMER, MAX_EDGES_OF_PROVIDER, MAX_FOUND, Mistake, Path, has_run,
 };
 use super::handshake::{FailReason, InconclusiveReason};
 use super::labels::{self, shown};
 use super::link::{EdgeKey, Endpoint, Handshake, Link};
+use super::namespace;
 use super::proof::{Proof, Standing};
 use super::workload::{COMPOSE_NUMBER, Workload};
 use super::world::World;
@@ -208,22 +209,54 @@ impl<F: Findings> Assessor<'_, F> {
             return is(Status::Unknown, Reason::NothingToWire, "there is nothing to wire yet".to_owned());
         }
         let paths = self.paths_that_count();
-        let over_networks = || paths.iter().filter_map(|(ends, path)| Some((*ends, path.edge.as_ref()?)));
+        let over_networks =
+            || paths.iter().filter_map(|(ends, path)| Some((*ends, *path, path.edge.as_ref()?)));
         if over_networks().next().is_none() {
             return is(Status::True, Reason::NoNetworkNeeded, String::new());
         }
-        for (ends, edge) in over_networks() {
+        for (ends, path, edge) in over_networks() {
             if let Some((reason, message)) = self.unwireable(ends) {
                 return is(Status::False, reason, message);
             }
-            if carrier::network(self.world, edge, ends).is_none() {
+            let network = carrier::network(self.world, edge, ends);
+            if let Some(message) = self.namespace_trouble((ends, path), edge, network) {
+                return is(Status::False, Reason::NamespaceLost, message);
+            }
+            if network.is_none() {
                 return match self.findings.trouble(edge) {
                     Some(trouble) => is(Status::False, trouble.reason, trouble.message.clone()),
                     None => is(Status::False, Reason::InProgress, "networks are being joined".to_owned()),
                 };
             }
         }
-        is(Status::True, Reason::Wired, String::new())
+        let lost = |((consumer, provider), ..): (&Ends, &Path, &EdgeKey)| {
+            namespace::lost(self.world, [consumer, provider])
+        };
+        match over_networks().find_map(lost) {
+            Some(message) => {
+                let message = format!("the link works until another network is to be connected: {message}");
+                is(Status::True, Reason::NamespaceLost, message)
+            }
+            None => is(Status::True, Reason::Wired, String::new()),
+        }
+    }
+
+    /// What the engine shows of a network says nothing where it has lost the namespace of an end. A handshake
+    /// that passed does.
+    fn namespace_trouble(
+        &self,
+        (ends, path): (&Ends, &Path),
+        edge: &EdgeKey,
+        network: Option<&Network>,
+    ) -> Option<String> {
+        let both = [&ends.0, &ends.1];
+        match (network, self.standing(ends, path)) {
+            (Some(_), Standing::Proven { .. }) => None,
+            // Observations of two containers are of two moments, and an address may have changed hands.
+            (Some(network), Standing::Failed(_)) => namespace::lost(self.world, both)
+                .or_else(|| namespace::doubled(self.world, edge, network, both)),
+            _ => namespace::lost(self.world, both),
+        }
     }
 
     /// The paths of the replicas that ever ran, if any did: what a container wants that was only created holds

@@ -99,6 +99,8 @@ pub enum Reason {
     NetworkCreateFailed,
     /// The engine would not attach a container.
     ConnectFailed,
+    /// The engine has lost the network namespace of a container.
+    NamespaceLost,
     /// The engine would not detach a container.
     DisconnectFailed,
     /// The engine would not remove a network.
@@ -158,6 +160,7 @@ impl Reason {
             Self::TooManyEdges => "TooManyEdges",
             Self::NetworkCreateFailed => "NetworkCreateFailed",
             Self::ConnectFailed => "ConnectFailed",
+            Self::NamespaceLost => "NamespaceLost",
             Self::DisconnectFailed => "DisconnectFailed",
             Self::NetworkRemoveFailed => "NetworkRemoveFailed",
             Self::EngineUnavailable => "EngineUnavailable",

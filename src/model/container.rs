@@ -110,6 +110,9 @@ pub struct Container {
     pub mode: NetworkMode,
     /// Networks it is attached to, by network name.
     pub attachments: Attachments,
+    /// Whether the engine has lost its network namespace: the file by which the engine holds it is no mount.
+    /// False also where that cannot be seen.
+    pub namespace_lost: bool,
     /// What is mounted into it. That stays as it is for as long as the container is there.
     pub mounts: Vec<Mount>,
 }

@@ -72,6 +72,7 @@ impl Lab {
             started: format!("{:09}", self.clock),
             mode: NetworkMode::Own,
             attachments: BTreeMap::new(),
+            namespace_lost: false,
             mounts: Vec::new(),
         };
         let id = container.id.clone();
@@ -127,8 +128,10 @@ impl Lab {
     pub fn attach(&mut self, container: &ContainerId, network: &str, aliases: &[&str]) {
         let id = self.world.networks().find(|net| net.name == network).unwrap().id.clone();
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        // No two containers have the same.
+        let address = Ipv4Addr::from_bits(0x0a00_0000 | u32::try_from(self.clock).unwrap());
         self.change(container, |c| {
-            let address = c.is_up().then_some(Ipv4Addr::new(10, 0, 0, 9));
+            let address = c.is_up().then_some(address);
             let attachment = Attachment { network: Some(id), aliases, address, ..Attachment::default() };
             c.attachments.insert(network.to_owned(), attachment);
         });

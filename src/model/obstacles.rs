@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 
-use super::container::NetworkId;
+use super::container::{Container, ContainerId, NetworkId};
 use super::link::EdgeKey;
 
 /// Subnets that are not free, and networks that have no room, for reasons of their own.
@@ -17,6 +17,9 @@ pub struct Obstacles {
     refused: BTreeSet<Ipv4Net>,
     /// Networks that the engine had no address left on, although we see room.
     full: BTreeSet<NetworkId>,
+    /// Containers that the engine could not connect because it has lost their network namespaces, each
+    /// with the time of its start: the next start makes a new namespace.
+    lost: BTreeMap<ContainerId, String>,
 }
 
 impl Obstacles {
@@ -61,10 +64,26 @@ impl Obstacles {
         self.full.contains(network)
     }
 
-    /// Forgets what the engine said before a new list.
-    pub(super) fn renew(&mut self) {
+    /// Remembers, until the container starts again, that the engine has lost its network namespace.
+    pub fn lose_namespace(&mut self, container: &Container) {
+        self.lost.insert(container.id.clone(), container.started.clone());
+    }
+
+    /// Forgets that the engine has lost its network namespace: it could connect the container.
+    pub fn find_namespace(&mut self, container: &ContainerId) {
+        self.lost.remove(container);
+    }
+
+    /// Whether the engine said that it has lost the network namespace of this run of the container.
+    pub(super) fn has_lost_namespace(&self, container: &Container) -> bool {
+        self.lost.get(&container.id) == Some(&container.started)
+    }
+
+    /// Forgets what the engine said before a new list, and all about containers that are not `known`.
+    pub(super) fn renew(&mut self, known: impl Fn(&ContainerId) -> bool) {
         self.refused.clear();
         self.full.clear();
+        self.lost.retain(|id, _| known(id));
     }
 
     /// The subnets in the way.

@@ -267,7 +267,7 @@ impl World {
             .collect();
         self.gone.retain(|_, gone_at| *gone_at > at);
         self.listed = self.listed.max(at);
-        self.obstacles.renew();
+        self.obstacles.renew(|id| containers.contains(id));
         self.apply(vanished.into_iter().map(|observation| (at, observation)))
     }
 

@@ -40,9 +40,10 @@ const AT_CREATE: [Refusal; 5] = [
 ];
 
 /// What keeps containers from joining it.
-const AT_CONNECT: [Refusal; 7] = [
+const AT_CONNECT: [Refusal; 8] = [
     refusal("/connect", 500, FULL, "ConnectFailed"),
     refusal("/connect", 500, "failed to set up the sandbox", "ConnectFailed"),
+    refusal("/connect", 500, "failed to set namespace on link \"veth1\": invalid argument", "NamespaceLost"),
     refusal("/connect", 403, "not by this proxy", "ConnectFailed"),
     refusal("/connect", 404, "network x not found", "ConnectFailed"),
     refusal("/connect", 404, "No such container: x", "ConnectFailed"),

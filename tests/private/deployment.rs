@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::engine::Engine;
 use crate::engine::stage::{IMAGE, PATIENCE, ok, stdout};
@@ -19,7 +21,7 @@ impl<'a> Deployment<'a> {
         engine.load(&image);
         let deployment = Self { engine };
         deployment.docker(&["tag", &image, "tieline:latest"]);
-        deployment.compose(&["up", "-d"]);
+        deployment.compose(&[], &["up", "-d"]);
         deployment.await_links();
         deployment
     }
@@ -34,11 +36,14 @@ impl<'a> Deployment<'a> {
         ok(&mut self.docker_command(args)).trim().to_owned()
     }
 
-    fn compose(&self, args: &[&str]) {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/compose.yml");
+    /// Compose with deploy/compose.yml and these files besides it.
+    fn compose(&self, files: &[&str], args: &[&str]) {
         let mut command = Command::new("docker-compose");
         command.env("DOCKER_HOST", self.engine.host()).env("DOCKER_GID", self.engine.group().to_string());
-        command.env_remove("DOCKER_SOCK").args(["-p", "tieline", "-f", file]);
+        command.env_remove("DOCKER_SOCK").args(["-p", "tieline"]);
+        for file in [&["compose.yml"], files].concat() {
+            command.arg("-f").arg(format!("{}/deploy/{file}", env!("CARGO_MANIFEST_DIR")));
+        }
         ok(command.args(args));
     }
 
@@ -58,8 +63,40 @@ impl<'a> Deployment<'a> {
                 stdout(&mut self.docker_command(&status[..4])),
                 stdout(&mut self.docker_command(&["logs", "tieline"])),
             );
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    fn link(&self, consumer: &str) -> Value {
+        let links = stdout(&mut self.docker_command(&["exec", "tieline", "tieline", "status", "-o", "json"]));
+        let links: Value = serde_json::from_str(&links).unwrap_or_default();
+        let links = links.as_array().cloned().unwrap_or_default();
+        links.into_iter().find(|link| link["consumer"] == consumer).unwrap_or_default()
+    }
+
+    /// Waits until the condition `Wired` of a consumer's link is `status` for this reason, and gives the link.
+    fn await_wired(&self, consumer: &str, status: &str, reason: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let link = self.link(consumer);
+            let wired =
+                link["conditions"].as_array().and_then(|all| all.iter().find(|c| c["type"] == "Wired"));
+            if wired.is_some_and(|wired| wired["status"] == status && wired["reason"] == reason) {
+                return link;
+            }
+            assert!(
+                Instant::now() < end,
+                "{consumer} is not {status}, {reason}: {link:#?}\n{}",
+                stdout(&mut self.docker_command(&["logs", "tieline"]))
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Unmounts the file by which the engine holds a container's network namespace.
+    fn unmount_namespace(&self, name: &str) {
+        let file = self.docker(&["inspect", "-f", "{{.NetworkSettings.SandboxKey}}", name]);
+        ok(self.engine.inside().args(["umount", "-l", &file]));
     }
 
     /// Mount points of the host below /run that are not those of the controller's own container.
@@ -119,5 +156,36 @@ fn an_engine_that_replaces_its_socket_gets_the_controller_back() {
         println!("after SIG{signal}: all links known and Ready after {:?}", back.elapsed());
         assert_eq!(started("app2"), app, "containers live on");
         assert_ne!(started("tieline"), controller, "only a new start mounts the new socket");
+    }
+}
+
+#[test]
+fn a_namespace_that_somebody_unmounted_is_told_with_what_to_do() {
+    let engine = Engine::start();
+    let deployment = Deployment::up(&engine);
+    deployment.run("app1", &[], &["httpd", "-f", "-p", "80"]);
+    let link = ["--label", "tieline.link=app1:80"];
+    deployment.run("app2", &link, &["sleep", "100000"]);
+    deployment.await_links();
+    deployment.unmount_namespace("app1");
+
+    // The controller does not see the host's mounts, and the engine says it of the next network.
+    deployment.run("app3", &link, &["sleep", "100000"]);
+    let told = deployment.await_wired("app3", "False", "NamespaceLost");
+    let message = told["message"].as_str().unwrap_or_default();
+    assert!(message.ends_with("something unmounted its file below /run; restart app1"), "{message}");
+    let works = deployment.await_wired("app2", "True", "NamespaceLost");
+    assert_eq!(works["state"], "Ready", "{works:#?}");
+
+    // One that sees them finds it by itself.
+    deployment.compose(&["compose.namespace.yml"], &["up", "-d"]);
+    deployment.await_wired("app2", "True", "NamespaceLost");
+    let told = deployment.await_wired("app3", "False", "NamespaceLost");
+    assert_eq!(told["message"], message);
+
+    deployment.docker(&["restart", "app1"]);
+    deployment.await_links();
+    for consumer in ["app2", "app3"] {
+        deployment.await_wired(consumer, "True", "Wired");
     }
 }

@@ -126,6 +126,22 @@ fn every_situation_has_its_state_and_reason() {
             "ConnectFailed",
         ),
         (
+            "failed, one namespace lost",
+            Situation::new("auto")
+                .told(Verdict::Fail(FailReason::NameNotResolved))
+                .is(|s| s.lab.change(&s.app1.clone(), |c| c.namespace_lost = true)),
+            State::Wiring,
+            "NamespaceLost",
+        ),
+        (
+            "works, one namespace lost",
+            Situation::new("auto")
+                .told(OPEN)
+                .is(|s| s.lab.change(&s.app1.clone(), |c| c.namespace_lost = true)),
+            State::Ready,
+            "Ready",
+        ),
+        (
             "host",
             Situation::new("auto").is(|s| s.lab.change(&s.app1.clone(), |c| c.mode = NetworkMode::Host)),
             State::Wiring,
@@ -339,4 +355,44 @@ fn a_socket_is_out_of_reach_where_no_volume_is_shared_and_else_what_the_handshak
     }
     let message = to_socket("auto", vec![]).assess().message;
     assert!(message.contains("the volume v, which app2 does not mount"), "{message}");
+}
+
+fn wired(situation: &Situation) -> Condition {
+    situation.assess().conditions.into_iter().find(|condition| condition.kind == Kind::Wired).unwrap()
+}
+
+#[test]
+fn a_lost_namespace_is_told_until_the_container_starts_again() {
+    let mut situation = Situation::new("auto");
+    let app1 = situation.lab.world.container(&situation.app1).unwrap().clone();
+    situation.lab.world.obstacles_mut().lose_namespace(&app1);
+    let lost = wired(&situation);
+    assert_eq!((lost.status, lost.reason), (Status::False, Reason::NamespaceLost));
+    assert!(lost.message.ends_with("restart app1"), "{}", lost.message);
+    let proven = situation.told(Verdict::Pass { listening: Some(true), detour: false });
+    let works = wired(&proven);
+    assert_eq!((works.status, works.reason), (Status::True, Reason::NamespaceLost));
+    assert!(works.message.contains("works until"), "{}", works.message);
+    let restarted = proven.is(|s| s.lab.change(&app1.id, |c| c.started = "later".to_owned()));
+    assert_eq!(wired(&restarted).reason, Reason::Wired);
+}
+
+#[test]
+fn two_ends_with_one_address_are_a_lost_namespace_where_the_handshake_fails() {
+    let failed = Situation::new("auto").told(Verdict::Fail(FailReason::NameNotResolved));
+    assert_eq!(wired(&failed).reason, Reason::Wired);
+    let alike = |s: &mut Situation| {
+        for id in [s.app1.clone(), s.app2.clone()] {
+            s.lab.change(&id, |c| {
+                c.attachments
+                    .values_mut()
+                    .for_each(|a| a.address = Some(std::net::Ipv4Addr::new(10, 0, 0, 9)));
+            });
+        }
+    };
+    let doubled = wired(&failed.is(alike));
+    assert_eq!((doubled.status, doubled.reason), (Status::False, Reason::NamespaceLost));
+    assert!(doubled.message.contains("the address 10.0.0.9 for both app"), "{}", doubled.message);
+    let untold = Situation::new("auto").is(alike);
+    assert_eq!(wired(&untold).reason, Reason::Wired, "an address may have changed hands");
 }

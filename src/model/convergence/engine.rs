@@ -328,6 +328,7 @@ impl Engine {
             started: format!("{:09}", body.started),
             mode: body.mode,
             attachments: own.map(|(name, entry)| (name.clone(), body.shown(entry))).collect(),
+            namespace_lost: false,
             mounts: Vec::new(),
         })
     }

@@ -32,6 +32,7 @@ fn participant(n: usize, labels: &[(&str, &str)]) -> Participant {
         started: String::new(),
         mode: NetworkMode::Own,
         attachments: BTreeMap::new(),
+        namespace_lost: false,
         mounts: Vec::new(),
     };
     let declared = labels::read("tieline.", &container.labels);
