@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the demo and the tests have in common: progress, packages, an engine, images. To be sourced.
+# Functions of the demo, of deploy/image and of the tests: progress, packages, an engine, images. To be sourced.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LOG=${TIELINE_SETUP_LOG:-$ROOT/target/setup.log}
@@ -178,19 +178,24 @@ static_binary() {
 	[ -x "$BINARY" ] || fail "cargo made no $BINARY"
 }
 
-# tieline_image: tieline:latest, from the binary that static_binary built.
+# tieline_image NAME: an image of the binary that static_binary built, marked as made here under this name.
 tieline_image() {
-	step "making the image tieline:latest"
+	step "making the image $1"
 	local context
 	context=$(mktemp -d)
 	cp "$BINARY" "$context/tieline"
 	cp "$ROOT/deploy/Dockerfile" "$context/Dockerfile"
 	# The classic builder: BuildKit is a package of its own, and one COPY needs none.
-	logged env DOCKER_BUILDKIT=0 docker build -t tieline:latest "$context"
+	logged env DOCKER_BUILDKIT=0 docker build --label "$MADE_HERE=$1" -t "$1" "$context"
 	rm -rf "$context"
 }
 
-# remove_old_images: what earlier builds of tieline:latest left without a name.
+# made_here IMAGE MARK: whether the image is there and has this mark.
+made_here() {
+	[ "$(docker image inspect -f "{{index .Config.Labels \"$MADE_HERE\"}}" "$1" 2>/dev/null)" = "$2" ]
+}
+
+# remove_old_images NAME: what earlier builds of tieline_image NAME left without a name.
 remove_old_images() {
-	logged docker image prune -f --filter label=org.opencontainers.image.title=tieline
+	logged docker image prune -f --filter "label=$MADE_HERE=$1"
 }
