@@ -285,6 +285,9 @@ pub enum Part {
         /// The path below which that folder has something
         #[arg(long, requires = "root")]
         mount: Option<PathBuf>,
+        /// A path below the mount at which the folder lacks what the container has mounted; may be repeated
+        #[arg(long, requires = "mount")]
+        other: Vec<PathBuf>,
         /// knock, talk or ask
         #[arg(long, value_parser = config::parse_manner)]
         manner: Manner,

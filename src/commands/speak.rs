@@ -31,8 +31,8 @@ pub(super) async fn run(args: SpeakArgs) -> Exit {
 /// Where the path of a socket begins, if not at the root of this process.
 fn root(part: &Part) -> std::io::Result<Option<Root>> {
     match part {
-        Part::SocketClient { root: Some(root), mount: Some(mount), .. } => {
-            Ok(Some(Root::with_only(File::open(root)?.into(), mount.clone())))
+        Part::SocketClient { root: Some(root), mount: Some(mount), other, .. } => {
+            Ok(Some(Root::with_only(File::open(root)?.into(), mount.clone(), other.clone())))
         }
         _ => Ok(None),
     }
@@ -76,11 +76,12 @@ mod tests {
             let line = [vec!["tieline".to_owned()], argv(&wanted, bound)].concat();
             let Command::Speak(args) = Cli::try_parse_from(&line).unwrap().command else { panic!() };
             if matches!(wanted, Role::SocketClient { .. }) {
-                let line = [line, below("/r", "/a b,=").to_vec()].concat();
+                let line = [line, below("/r", "/a b,=", ["/a b,=/c", "/a b,=/d,e"].into_iter())].concat();
                 let Command::Speak(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
-                let Part::SocketClient { root, mount, .. } = &args.part else { panic!() };
+                let Part::SocketClient { root, mount, other, .. } = &args.part else { panic!() };
                 assert_eq!(root.as_deref(), Some(Path::new("/r")));
                 assert_eq!(mount.as_deref(), Some(Path::new("/a b,=")));
+                assert_eq!(other, &[Path::new("/a b,=/c"), Path::new("/a b,=/d,e")]);
                 assert_eq!(role(args.part), wanted);
             }
             assert_eq!(Duration::from_millis(args.bound_ms), bound);

@@ -36,23 +36,25 @@ const ONE_THREAD: &str = "TOKIO_WORKER_THREADS=1";
 pub struct NewHelper {
     /// For which instance of the controller.
     pub instance: String,
-    /// Of this image, which has the program at `/usr/local/bin/tieline`.
+    /// The image, which has the program at `/usr/local/bin/tieline`.
     pub image: String,
     /// What `tieline` is told to do.
     pub argv: Vec<String>,
     /// Whose network namespace it shares.
     pub beside: ContainerId,
-    /// What it has of that container's files; nothing unless a socket's path asks for it.
+    /// The part of that container's files that the helper sees; nothing unless a socket's path asks for it.
     pub view: Option<View>,
 }
 
-/// What a helper has of another container's files.
+/// The part of another container's files that a helper sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// As whom it looks at them.
     pub identity: Identity,
     /// The only mount of the other that it has, read-only.
     pub mount: Mount,
+    /// The paths of the other's mounts below that one.
+    pub others: Vec<String>,
 }
 
 /// Who the program of a container is, as far as files ask. As whoever made it, or its image, wrote that.
@@ -140,7 +142,7 @@ impl Docker {
         Ok(ImageId(self.inspect(id).await?.image.unwrap_or_default()))
     }
 
-    /// Who the program of a container is, and what the container has mounted.
+    /// The identity of a container's program, and the container's mounts.
     ///
     /// # Errors
     /// If there is none, or the engine does not tell.
@@ -285,7 +287,7 @@ mod tests {
             image: "tieline".to_owned(),
             argv: vec!["speak".to_owned()],
             beside: ContainerId("1".to_owned()),
-            view: mount.map(|mount| View { identity, mount }),
+            view: mount.map(|mount| View { identity, mount, others: vec![] }),
         };
         let body = body(new);
         assert_eq!(body.entrypoint, Some(vec!["/usr/local/bin/tieline".to_owned()]));

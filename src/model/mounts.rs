@@ -178,6 +178,12 @@ pub fn holder<'m>(mounts: &'m [Mount], path: &str) -> Option<&'m Mount> {
     mounted_at(mounts, &normal(path)).map(|(mount, _)| mount)
 }
 
+/// The paths of the mounts below another one.
+pub fn nested(mounts: &[Mount], outer: &Mount) -> Vec<String> {
+    let below_outer = |path: &&str| below(&outer.destination, path).is_some_and(|rest| !rest.is_empty());
+    mounts.iter().map(Mount::destination).filter(below_outer).map(str::to_owned).collect()
+}
+
 /// The mount on which `path` is, and what of the path is below it: a mount hides what was there before.
 fn mounted_at<'m, 'p>(mounts: &'m [Mount], path: &'p str) -> Option<(&'m Mount, &'p str)> {
     let over = mounts.iter().filter_map(|mount| Some((mount, below(&mount.destination, path)?)));

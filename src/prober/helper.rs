@@ -63,7 +63,9 @@ impl Means for Helper {
         let image = self.image.name(&self.docker).await;
         let view = self.view(side, role).await?;
         let mut argv = argv(role, bound);
-        argv.extend(view.iter().flat_map(|view| below(MOUNTED, view.mount.destination())));
+        argv.extend(view.iter().flat_map(|view| {
+            below(MOUNTED, view.mount.destination(), view.others.iter().map(String::as_str))
+        }));
         let new = NewHelper {
             instance: self.instance.clone(),
             image: image.clone(),
@@ -96,7 +98,7 @@ impl Helper {
         }
     }
 
-    /// What the helper needs of the side's files to play `role`: for a socket the mount that holds it, as the
+    /// The part of the side's files that the helper needs to play `role`: for a socket the mount that holds it, as the
     /// side's own user, since the question is what that user may do.
     async fn view(&self, side: &Side, role: &Role) -> Result<Option<View>, Trouble> {
         let Role::SocketClient { path, .. } = role else { return Ok(None) };
@@ -117,7 +119,8 @@ impl Helper {
                 "a helper cannot be its user, whom only its own image knows; write numbers, as USER:GROUP";
             unsupported(what.to_owned())
         })?;
-        Ok(Some(View { identity: Identity { user, ..identity }, mount: mount.clone() }))
+        let others = mounts::nested(&mounts, mount);
+        Ok(Some(View { identity: Identity { user, ..identity }, mount: mount.clone(), others }))
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::model::handshake::role::Role;
 
 /// The arguments, after those of [`argv`], for a program that has only what is mounted at `mount` of the container
-/// whose client it plays, and has it below `root`.
-pub fn below(root: &str, mount: &str) -> [String; 2] {
-    [format!("--root={root}"), format!("--mount={mount}")]
+/// whose client it plays, and has it below `root`. The container has other things mounted at `others`, below `mount`.
+pub fn below<'a>(root: &str, mount: &str, others: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let others = others.map(|other| format!("--other={other}"));
+    [format!("--root={root}"), format!("--mount={mount}")].into_iter().chain(others).collect()
 }
 
 /// The arguments that have tieline's program play `role` for at most `bound`. A label's words are only ever

@@ -20,18 +20,34 @@ const LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Root {
     folder: OwnedFd,
-    mount: Option<PathBuf>,
+    only: Option<Only>,
+}
+
+/// The files of a container that this process has.
+#[derive(Debug)]
+struct Only {
+    /// Those at and below this path,
+    mount: PathBuf,
+    /// except at and below these, where the container has other things mounted.
+    others: Vec<PathBuf>,
+}
+
+impl Only {
+    fn has(&self, path: &Path) -> bool {
+        path.starts_with(&self.mount) && !self.others.iter().any(|other| path.starts_with(other))
+    }
 }
 
 impl Root {
     /// The root of a whole container.
     pub fn whole(folder: OwnedFd) -> Self {
-        Self { folder, mount: None }
+        Self { folder, only: None }
     }
 
-    /// A folder that has, of a container's files, those at and below the path `mount`.
-    pub fn with_only(folder: OwnedFd, mount: PathBuf) -> Self {
-        Self { folder, mount: Some(mount) }
+    /// A folder that has, of a container's files, those at and below the path `mount`, except at and below `others`,
+    /// where the container has other things mounted.
+    pub fn with_only(folder: OwnedFd, mount: PathBuf, others: Vec<PathBuf>) -> Self {
+        Self { folder, only: Some(Only { mount, others }) }
     }
 
     /// Takes hold of the file at `path`. Symbolic links lead where they lead in the container.
@@ -42,9 +58,9 @@ impl Root {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let open = |path: &Path| openat2(&self.folder, path, flags, Mode::empty(), resolve);
-        let Some(mount) = &self.mount else { return Ok(open(Path::new(path))?) };
+        let Some(only) = &self.only else { return Ok(open(Path::new(path))?) };
         let resolved = self.resolve(Path::new(path))?;
-        if !Path::new("/").join(&resolved).starts_with(mount) {
+        if !only.has(&Path::new("/").join(&resolved)) {
             return Err(LEADS_OUT.into());
         }
         match open(&resolved) {
@@ -101,6 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         fs::create_dir_all(at("run/db/sub")).unwrap();
+        fs::create_dir_all(at("run/db/other")).unwrap();
         fs::write(at("run/db/s"), "").unwrap();
         fs::write(at("elsewhere"), "").unwrap();
         for (target, link) in [
@@ -109,6 +126,7 @@ mod tests {
             ("../s", "run/db/sub/up"),
             ("/run/db/sub", "run/db/folder"),
             ("/run/db/gone", "run/db/dangling"),
+            ("/run/db/other/s", "run/db/nested"),
             ("/elsewhere", "run/db/out"),
             ("../../elsewhere", "run/db/up-and-out"),
             ("/run", "run/db/above"),
@@ -117,7 +135,8 @@ mod tests {
         ] {
             symlink(target, at(link)).unwrap();
         }
-        let root = Root::with_only(File::open(folder.path()).unwrap().into(), "/run/db".into());
+        let others = vec!["/run/db/other".into()];
+        let root = Root::with_only(File::open(folder.path()).unwrap().into(), "/run/db".into(), others);
         let held =
             |path: &str| root.hold(path).map(drop).map_err(|error| Errno::from_io_error(&error).unwrap());
         for path in ["s", "absolute", "relative", "sub/up", "folder/up", "above/db/s", "../db/s"] {
@@ -127,6 +146,7 @@ mod tests {
             ("gone", Errno::NOENT),
             ("dangling", Errno::NOENT),
             ("s/below", Errno::NOTDIR),
+            ("nested", LEADS_OUT),
             ("out", LEADS_OUT),
             ("up-and-out", LEADS_OUT),
             ("above/other", LEADS_OUT),
@@ -142,7 +162,7 @@ mod tests {
     fn a_mount_may_be_the_file_itself() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("only.sock"), "").unwrap();
-        let root = Root::with_only(File::open(folder.path()).unwrap().into(), "/only.sock".into());
+        let root = Root::with_only(File::open(folder.path()).unwrap().into(), "/only.sock".into(), vec![]);
         assert!(root.hold("/only.sock").is_ok());
     }
 }

@@ -115,6 +115,16 @@ fn what_is_not_shared_says_why() {
 }
 
 /// Every path of at most three parts.
+#[test]
+fn mounts_below_another_are_told_and_no_others() {
+    let mounts =
+        [volume("v", "/run/db"), tmpfs("/run/db/other"), host("/srv", "/run/db2"), volume("w", "/run")];
+    let below = |path: &str| nested(&mounts, holder(&mounts, path).unwrap());
+    assert_eq!(below("/run/db/s"), ["/run/db/other"]);
+    assert_eq!(below("/run/s"), ["/run/db", "/run/db/other", "/run/db2"]);
+    assert_eq!(below("/run/db2/s"), [""; 0]);
+}
+
 fn paths() -> Vec<String> {
     let mut all = vec![String::new()];
     for _ in 0..3 {
