@@ -1,4 +1,4 @@
-//! What scenarios on one engine share, also where each is a process of its own: turns, and numbers.
+//! Turns and numbers, which scenarios on one engine share, also where each is a process of its own.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
