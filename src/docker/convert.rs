@@ -8,7 +8,7 @@ use bollard::models::{
 use ipnet::Ipv4Net;
 
 use crate::model::container::{
-    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
+    Attachment, Container, ContainerId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
 use crate::model::labels;
 use crate::model::moment::Moment;
@@ -38,7 +38,6 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     Container {
         id,
         name: name(response.name.unwrap_or_default().trim_start_matches('/'), MAX_CONTAINER_NAME_BYTES),
-        image: ImageId(response.image.unwrap_or_default()),
         labels: labels(config.labels),
         state: run_state(state.status),
         created: Moment::read(&response.created.unwrap_or_default()),
@@ -53,7 +52,7 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     }
 }
 
-/// What a container has mounted. The engine tells the folder of a volume only as it was `asked` for, and a `--tmpfs`
+/// The mounts of a container. The engine tells the folder of a volume only as it was `asked` for, and a `--tmpfs`
 /// only among the options.
 pub(super) fn mounts(
     found: Option<Vec<MountPoint>>,
@@ -91,12 +90,7 @@ pub(super) fn network(network: bollard::models::Network) -> Option<Network> {
         name: name(&network.name.unwrap_or_default(), MAX_NETWORK_NAME_BYTES),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
-        shape: Shape {
-            bridge: is_bridge(network.driver, network.scope),
-            internal: network.internal.unwrap_or_default(),
-            icc: has_icc(network.options),
-            ipv6: network.enable_ipv6.unwrap_or_default(),
-        },
+        shape: shape(network.driver, network.scope, network.internal, network.enable_ipv6, network.options),
         created: Moment::read(&network.created.unwrap_or_default()),
     })
 }
@@ -107,18 +101,24 @@ pub(super) fn inspected_network(id: NetworkId, network: NetworkInspect) -> Netwo
         name: name(&network.name.unwrap_or_default(), MAX_NETWORK_NAME_BYTES),
         labels: labels(network.labels),
         subnets: subnets(network.ipam),
-        shape: Shape {
-            bridge: is_bridge(network.driver, network.scope),
-            internal: network.internal.unwrap_or_default(),
-            icc: has_icc(network.options),
-            ipv6: network.enable_ipv6.unwrap_or_default(),
-        },
+        shape: shape(network.driver, network.scope, network.internal, network.enable_ipv6, network.options),
         created: Moment::read(&network.created.unwrap_or_default()),
     }
 }
 
-fn is_bridge(driver: Option<String>, scope: Option<String>) -> bool {
-    driver.as_deref() == Some("bridge") && scope.is_none_or(|scope| scope == "local")
+fn shape(
+    driver: Option<String>,
+    scope: Option<String>,
+    internal: Option<bool>,
+    ipv6: Option<bool>,
+    options: Option<HashMap<String, String>>,
+) -> Shape {
+    Shape {
+        bridge: driver.as_deref() == Some("bridge") && scope.is_none_or(|scope| scope == "local"),
+        internal: internal.unwrap_or_default(),
+        icc: has_icc(options),
+        ipv6: ipv6.unwrap_or_default(),
+    }
 }
 
 /// The engine reads the option as Go reads a bool, and takes none for yes.

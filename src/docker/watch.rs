@@ -350,6 +350,7 @@ mod tests {
         assert!(error.contains("restart policy"), "{error}");
         assert!((MAX_OUTAGE..MAX_OUTAGE * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_removed_socket_file_is_given_up_when_it_refuses() {
         let dir = tempfile::tempdir().unwrap();

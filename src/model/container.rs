@@ -96,8 +96,6 @@ pub struct Container {
     pub id: ContainerId,
     /// The name, without the engine's leading slash.
     pub name: String,
-    /// The image it runs.
-    pub image: ImageId,
     /// All its labels.
     pub labels: Labels,
     /// What its program does.

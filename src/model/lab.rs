@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use proptest::test_runner::{Config as ProptestConfig, FailurePersistence, FileFailurePersistence};
 
 use super::container::{
-    Attachment, Container, ContainerId, ImageId, Network, NetworkId, NetworkMode, RunState, Shape,
+    Attachment, Container, ContainerId, Network, NetworkId, NetworkMode, RunState, Shape,
 };
 use super::link::EdgeKey;
 use super::moment::Moment;
@@ -65,7 +65,6 @@ impl Lab {
         let container = Container {
             id: ContainerId(format!("id-of-{name}")),
             name: name.to_owned(),
-            image: ImageId("image".to_owned()),
             labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             state: RunState::Running,
             created: Moment(self.clock.into()),

@@ -149,11 +149,11 @@ fn with_complaint(what: String, side: &Running) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::{ContainerId, ImageId};
+    use crate::model::container::ContainerId;
 
     fn reason(error: Error) -> InconclusiveReason {
-        let (id, image) = (ContainerId("1".into()), ImageId("sha256:1".into()));
-        let side = Side { id, name: "db".into(), image, address: None };
+        let id = ContainerId("1".into());
+        let side = Side { id, name: "db".into(), address: None };
         Trouble::of(&error, &side).reason
     }
 

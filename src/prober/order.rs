@@ -135,7 +135,7 @@ mod tests {
 
     use super::super::{PortRoute, Route, Side};
     use super::*;
-    use crate::model::container::{ContainerId, ImageId};
+    use crate::model::container::ContainerId;
     use crate::model::handshake::role::Transport;
     use crate::model::handshake::{FailReason, InconclusiveReason};
     use crate::model::link::{Handshake, Payload};
@@ -159,8 +159,8 @@ mod tests {
     }
 
     fn request() -> Request {
-        let (id, image) = (ContainerId("1".into()), ImageId("sha256:1".into()));
-        let side = Side { id, name: "db".into(), image, address: None };
+        let id = ContainerId("1".into());
+        let side = Side { id, name: "db".into(), address: None };
         let route = Route::Port(PortRoute {
             transport: Transport::Tcp,
             host: "db".into(),

@@ -1,5 +1,5 @@
-//! What speaks for a container and does not end: a thread or a helper that waits for a file that does not answer, such as
-//! one of a dead network file system. The kernel lets nobody end it, so nothing more is started for that container.
+//! Speakers that do not end: a thread or a helper may wait for ever for a file, such as one on a dead network file
+//! system, and cannot be killed then. Nothing more is started for that container until it has ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use super::handshake::Trouble;
 use crate::model::container::ContainerId;
 use crate::model::handshake::InconclusiveReason;
 
-/// Everything that speaks in one way, by the container for which it speaks.
+/// All speakers of one kind (threads, or helpers), by the container for which they speak.
 #[derive(Clone)]
 pub struct Overdue {
     speakers: Arc<Mutex<HashMap<ContainerId, Vec<Speaker>>>>,
@@ -25,14 +25,14 @@ struct Speaker {
     due: Instant,
 }
 
-/// Belongs to what speaks: dropped when that has ended.
+/// Held by the speaker; dropped when the speaker has ended.
 pub struct Speaking {
     all: Overdue,
     container: ContainerId,
     number: u64,
 }
 
-/// Belongs to who listens: dropped when nobody is interested any more, and what speaks should end.
+/// Held by the handshake; dropped when the handshake is over, and the speaker should end.
 pub struct Interest {
     all: Overdue,
     container: ContainerId,
@@ -40,15 +40,15 @@ pub struct Interest {
 }
 
 impl Overdue {
-    /// What speaks may take `grace` to end.
+    /// A record in which speakers may take `grace` to end.
     pub fn after(grace: Duration) -> Self {
         Self { speakers: Arc::default(), grace }
     }
 
-    /// Begins to speak for `side` for at most `bound`.
+    /// Registers a speaker for `side` that lasts at most `bound`.
     ///
     /// # Errors
-    /// If something that spoke for it should have ended, and has not.
+    /// If an earlier speaker for that container is overdue.
     pub fn begin(&self, side: &Side, bound: Duration) -> Result<(Speaking, Interest), Trouble> {
         let (now, mut speakers) = (Instant::now(), self.lock());
         let of_side = speakers.entry(side.id.clone()).or_default();
@@ -99,14 +99,13 @@ impl Drop for Interest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::ImageId;
 
     const BOUND: Duration = Duration::from_secs(3);
     const GRACE: Duration = Duration::from_secs(1);
 
     fn side(name: &str) -> Side {
-        let (id, image) = (ContainerId(name.into()), ImageId("sha256:1".into()));
-        Side { id, name: name.into(), image, address: None }
+        let id = ContainerId(name.into());
+        Side { id, name: name.into(), address: None }
     }
 
     #[tokio::test(start_paused = true)]

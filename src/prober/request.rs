@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::model::carrier;
-use crate::model::container::{Attachment, Container, ContainerId, ImageId, Network};
+use crate::model::container::{Attachment, Container, ContainerId, Network};
 use crate::model::declaration::DeclaredLink;
 use crate::model::handshake::role::Transport;
 use crate::model::link::{Endpoint, Handshake, Link, Payload};
@@ -17,8 +17,6 @@ pub struct Side {
     pub id: ContainerId,
     /// Its name, for people.
     pub name: String,
-    /// Its image.
-    pub image: ImageId,
     /// Its address on the network that carries the path, where one does.
     pub address: Option<Ipv4Addr>,
 }
@@ -143,8 +141,8 @@ impl Request {
 
 impl Side {
     fn of(container: &Container) -> Self {
-        let Container { id, name, image, .. } = container.clone();
-        Self { id, name, image, address: None }
+        let Container { id, name, .. } = container.clone();
+        Self { id, name, address: None }
     }
 }
 

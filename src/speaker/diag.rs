@@ -71,7 +71,7 @@ fn request(family: u8, transport: Transport, port: u16) -> Vec<u8> {
     bytes
 }
 
-/// What a part of the answer tells; `None` where more is to come.
+/// The finding of one part of the answer; `None` where more is to come.
 fn answer(mut bytes: &[u8], transport: Transport) -> io::Result<Option<bool>> {
     while let (Some(length), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);

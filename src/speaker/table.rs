@@ -1,4 +1,4 @@
-//! Who has a port: by the kernel's answer, else by its tables of sockets.
+//! The holder of a port: by the kernel's answer, else by its tables of sockets.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tieline::docker::{DEFAULT_HOST, Docker};
-use tieline::model::container::{ContainerId, ImageId};
+use tieline::model::container::ContainerId;
 use tieline::model::handshake::role::Transport;
 use tieline::model::link::{Handshake, Payload};
 use tieline::prober::exec::Exec;
@@ -57,11 +57,9 @@ impl Lab {
         let image = format!("tieline-lab/{image}");
         let run = ["run", "-d", "--network", &self.name, "--name", &name];
         let id = cli(&[&run, options, &[&image, "sleep", "100000"]].concat());
-        let format =
-            format!("{{{{.Image}}}} {{{{(index .NetworkSettings.Networks {:?}).IPAddress}}}}", self.name);
-        let told = cli(&["inspect", "-f", &format, &id]);
-        let (image, address) = told.split_once(' ').unwrap();
-        Side { id: ContainerId(id), name, image: ImageId(image.to_owned()), address: address.parse().ok() }
+        let format = format!("{{{{(index .NetworkSettings.Networks {:?}).IPAddress}}}}", self.name);
+        let address = cli(&["inspect", "-f", &format, &id]);
+        Side { id: ContainerId(id), name, address: address.parse().ok() }
     }
 
     /// The lab's name, with which those of all that is in it begin.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tieline::docker::Docker;
-use tieline::model::container::{ContainerId, ImageId};
+use tieline::model::container::ContainerId;
 use tieline::model::handshake::{InconclusiveReason, Verdict};
 use tieline::model::link::Handshake;
 use tieline::prober::helper::Helper;
@@ -22,7 +22,7 @@ fn by_helper(podman: &Podman, consumer: &str, provider: &str) -> Attempt {
     let prober = By::new(docker.clone(), Helper::new(docker, "tieline", None));
     let side = |name: &str| {
         let id = podman.docker(&["inspect", "-f", "{{.Id}}", name]).trim().to_owned();
-        Side { id: ContainerId(id), name: name.to_owned(), image: ImageId(String::new()), address: None }
+        Side { id: ContainerId(id), name: name.to_owned(), address: None }
     };
     let request = request(&side(consumer), &side(provider), 80, Handshake::Exchange);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::super::container::{
-    Attachment, Container, ContainerId, ImageId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
+    Attachment, Container, ContainerId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
 use super::super::moment::Moment;
 use super::super::subnet;
@@ -321,7 +321,6 @@ impl Engine {
         Some(Container {
             id: id.clone(),
             name: body.name.clone(),
-            image: ImageId("image".to_owned()),
             labels: body.labels.clone(),
             state: body.state,
             created: Moment(body.created.into()),

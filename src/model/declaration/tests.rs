@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::container::{Container, ContainerId, ImageId, NetworkMode, RunState};
+use super::super::container::{Container, ContainerId, NetworkMode, RunState};
 use super::super::lab::Lab;
 use super::super::labels;
 use super::super::moment::Moment;
@@ -25,7 +25,6 @@ fn participant(n: usize, labels: &[(&str, &str)]) -> Participant {
     let container = Container {
         id: ContainerId(format!("{n:064}")),
         name: format!("c{n}"),
-        image: ImageId("image".to_owned()),
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         state: RunState::Created,
         created: Moment(n as i128),

@@ -180,7 +180,7 @@ fn refused(medium: Medium) -> Connection {
 }
 
 fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connection {
-    // What it says before is of addresses that did not let it in.
+    // The text before is about addresses that did not accept the connection.
     let text = text.rfind(CONNECTED).map_or(text, |at| &text[at..]);
     match Complaint::of(text) {
         Some(Complaint::NoFile) if medium == Medium::Socket => Connection::Failed(FailReason::SocketMissing),
@@ -206,7 +206,7 @@ fn complained(medium: Medium, flavour: Option<Flavour>, text: &str) -> Connectio
     }
 }
 
-/// What that of OpenBSD says once an address lets it in.
+/// The text by which OpenBSD's nc reports an accepted connection.
 const CONNECTED: &str = "succeeded!";
 
 /// What `nc` complains of, whatever its flavour.

@@ -128,12 +128,12 @@ impl Transcript {
         self.marks.iter().find_map(|mark| read_end(mark))
     }
 
-    /// What `nc` itself said, fit to be shown.
+    /// The words of `nc` itself, cut and escaped for a message.
     pub fn complaint(&self) -> String {
         excerpt(self.words().as_bytes())
     }
 
-    /// What `nc` itself said, on one line.
+    /// The words of `nc` itself, uncut, on one line.
     pub fn words(&self) -> String {
         let text = String::from_utf8_lossy(&self.stderr);
         let own = |line: &&str| !line.is_empty() && !line.starts_with(MARK);
@@ -180,7 +180,7 @@ const MAX_EXCERPT_CHARS: usize = 160;
 /// How many of these are the last ones of the text: the innermost reason of an error is at its end.
 const EXCERPT_END: usize = 100;
 
-/// What was read, fit for one line of a log: cut in the middle, and with nothing in it that a terminal obeys.
+/// Text for one line of a log: cut in the middle, and without characters that a terminal obeys.
 pub fn excerpt(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let (text, count) = (text.trim(), text.trim().chars().count());

@@ -1,7 +1,7 @@
 //! Which `nc` a container has: perhaps several, of which each can do what others cannot.
 //!
-//! What one container says of its `nc` counts for that container alone. An image would tell the same of many, but whoever
-//! starts a container of the image decides by its environment and its mounts what that container says.
+//! The answer of one container counts for that container alone. Containers of one image may differ: the environment and
+//! the mounts of a container decide what its shell answers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,9 @@ use crate::model::handshake::{InconclusiveReason, reading, script};
 use super::super::Side;
 use super::{Trouble, execute};
 
-/// How long it is believed that a container has no `nc`: somebody may install one.
+/// How long the finding "no `nc`" holds: one may be installed.
 const MISSING_FOR: Duration = Duration::from_secs(60);
-/// How long any other failure counts: for those who waited for the same look.
+/// How long any other failure holds: long enough for all handshakes that waited for the same look.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// How long a handshake waits for a look.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const MAX_LOOK: Duration = Duration::from_secs(20);
 /// which then costs one more look.
 pub const MAX_CONTAINERS: usize = 4096;
 
-/// What was found in containers.
+/// The `nc`s found, by container.
 #[derive(Default)]
 pub struct ToolCache {
     containers: Mutex<HashMap<ContainerId, Kept>>,
@@ -155,13 +155,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::model::container::ImageId;
     use crate::model::handshake::tool::Flavour;
 
-    /// Containers of one image.
     fn side(name: &str) -> Side {
-        let (id, image) = (ContainerId(name.into()), ImageId("sha256:1".into()));
-        Side { id, name: name.into(), image, address: None }
+        let id = ContainerId(name.into());
+        Side { id, name: name.into(), address: None }
     }
 
     fn busybox() -> Result<Vec<Tool>, Trouble> {

@@ -111,13 +111,13 @@ impl Answer {
     }
 }
 
-/// What is matched of a reply. What comes before the client is up the engine says.
+/// The part of a reply that is matched. Output from before the client is up is the engine's.
 fn matchable(heard: &Transcript) -> &[u8] {
     let reply = if heard.up() { heard.stdout() } else { &[] };
     &reply[..reply.len().min(MAX_REPLY_BYTES)]
 }
 
-/// Does `work`, which may take long, where it holds up nobody but others of its kind. `None` if it died.
+/// Runs `work`, which may take long, on a thread for blocking work, one piece at a time. `None` if it panicked.
 async fn at_leisure<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     // It goes with the work, which goes on where nobody waits for it any more.
     let permit = MATCHES.acquire().await.ok()?;
@@ -144,13 +144,13 @@ mod tests {
     use super::*;
     use crate::docker::Error;
     use crate::docker::process::{Output, Process};
-    use crate::model::container::{ContainerId, ImageId};
+    use crate::model::container::ContainerId;
 
     /// Takes about a second to match, and is nearly as large as it may be.
     const DEAR: &str = "(?:[01]{1,130}[01]{1,130})*[^01]";
 
     fn side() -> Side {
-        Side { id: ContainerId("1".into()), name: "db".into(), image: ImageId("1".into()), address: None }
+        Side { id: ContainerId("1".into()), name: "db".into(), address: None }
     }
 
     fn up() -> Output {

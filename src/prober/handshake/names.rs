@@ -115,7 +115,7 @@ impl<M: Means> Making<'_, M> {
         self.by_address(route).await.filter(listens).unwrap_or(told.attempt)
     }
 
-    /// What is told where the provider is reached at its IPv4 address, and its name leads to `peer` first.
+    /// The finding where the provider is reached at its IPv4 address, and its name leads to `peer` first.
     fn beside_dead_end(
         &self,
         by_address: Attempt,
@@ -143,7 +143,7 @@ impl<M: Means> Making<'_, M> {
         self.with(&route.address.to_string(), route).await.ok().map(|told| told.attempt)
     }
 
-    /// What it tells that the provider was not reached by its name.
+    /// The finding where the provider was not reached by its name: the address tells whether the name is at fault.
     async fn blame(
         &self,
         told: Told,

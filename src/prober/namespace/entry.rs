@@ -88,11 +88,10 @@ fn is_here(address: Ipv4Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::ImageId;
 
     fn side(address: Option<Ipv4Addr>) -> Side {
-        let (id, image) = (ContainerId("0".repeat(64)), ImageId("sha256:1".into()));
-        Side { id, name: "db".into(), image, address }
+        let id = ContainerId("0".repeat(64));
+        Side { id, name: "db".into(), address }
     }
 
     fn place(pid: i64) -> Place {

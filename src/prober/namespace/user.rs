@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn whoever_has_the_user_s_number_on_the_host_cannot_signal_the_thread() {
-        // Who is not root cannot become anybody.
+        // Only root can take another user's ids.
         if !getuid().is_root() {
             return;
         }

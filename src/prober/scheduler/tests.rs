@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::super::{PortRoute, Route, Side};
 use super::*;
 use crate::metrics::LabelValues;
-use crate::model::container::{ContainerId, ImageId, NetworkId};
+use crate::model::container::{ContainerId, NetworkId};
 use crate::model::handshake::role::Transport;
 use crate::model::handshake::{FailReason, InconclusiveReason};
 use crate::model::link::{Carrier, Endpoint, Generation, Handshake, LinkKey, Payload};
@@ -109,8 +109,8 @@ fn no_labels() -> LabelValues<'static> {
 }
 
 fn side(name: &str) -> Side {
-    let (id, image) = (ContainerId(name.to_owned()), ImageId(String::new()));
-    Side { id, name: name.to_owned(), image, address: None }
+    let id = ContainerId(name.to_owned());
+    Side { id, name: name.to_owned(), address: None }
 }
 
 fn path(consumer: &str, mode: Handshake) -> (PathKey, Job) {

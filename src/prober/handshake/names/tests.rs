@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::docker::process::{Output, Process};
 use crate::docker::{Docker, Error};
-use crate::model::container::{ContainerId, ImageId};
+use crate::model::container::ContainerId;
 use crate::model::handshake::role::Role;
 use crate::model::link::{Handshake, Payload};
 use crate::prober::handshake::Running;
@@ -86,12 +86,7 @@ async fn handshake(means: &Loopback, mode: Handshake, port: u16, change: fn(&mut
         port,
     };
     change(&mut route);
-    let side = |name: &str| Side {
-        id: ContainerId(name.into()),
-        name: name.into(),
-        image: ImageId("sha256:1".into()),
-        address: None,
-    };
+    let side = |name: &str| Side { id: ContainerId(name.into()), name: name.into(), address: None };
     let request = Request {
         consumer: side("web-1"),
         provider: side("db-1"),
