@@ -12,14 +12,20 @@ pub enum Fact {
     NamesRepeat,
     /// A container in another one's namespace starts although it was connected to a network.
     ConnectedGuestsStart,
+    /// The daemon has no setting `default-network-opts`, and does not start with it.
+    NetworkDefaultsUnknown,
+    /// IPv6 is not among what `default-network-opts` can set.
+    NetworkDefaultsSkipIpv6,
 }
 
 /// The facts, the first major version of the engine on which each is not so any more, and where that is known
 /// from. Engines 20.10.24, 26.1.5 and 28.5.2 are those that were measured.
-const TABLE: [(Fact, u32, &str); 3] = [
+const TABLE: [(Fact, u32, &str); 5] = [
     (Fact::MovesHang, 23, "moby/moby#42545 and #42569"),
     (Fact::NamesRepeat, 25, "release notes of Engine 25.0; measured: 409, whatever CheckDuplicate says"),
     (Fact::ConnectedGuestsStart, 28, "measured: starts on 26.1.5, does not on 28.5.2"),
+    (Fact::NetworkDefaultsUnknown, 24, "moby/moby#43197, in 24.0; measured: 20.10.24 does not know it"),
+    (Fact::NetworkDefaultsSkipIpv6, 27, "measured: 26.1.5 ignores IPv6 there, 28.5.2 does not"),
 ];
 
 /// Whether a fact is so on the engine that the `docker` command uses.

@@ -3,5 +3,6 @@
 mod deployment;
 mod engine;
 mod outage;
+mod settings;
 mod stream;
 mod trouble;
