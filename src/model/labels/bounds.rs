@@ -4,7 +4,7 @@ use super::super::container::Labels;
 use super::MAX_LABEL_BYTES;
 use super::error::{Fault, LabelError, Problem};
 
-/// Bytes of all labels of one container that are read, each label counted with [`LABEL_COST`] more.
+/// Bytes of all labels of one container that are read, each label counted with `LABEL_COST` more.
 pub const MAX_CONTAINER_LABEL_BYTES: usize = 512 << 10;
 /// What a label costs besides its text, in bytes.
 const LABEL_COST: usize = 64;
