@@ -107,7 +107,7 @@ impl<M: Means> Making<'_, M> {
     }
 
     /// A connection to the provider's own listener; what is said there is what the link declares.
-    async fn connect(&self, host: &str, route: &PortRoute) -> Result<Told, Trouble> {
+    pub(super) async fn connect(&self, host: &str, route: &PortRoute) -> Result<Told, Trouble> {
         let PortRoute { transport, port, .. } = *route;
         let (host, ports, manner) = (host.to_owned(), vec![port], self.manner());
         let place = format!("{host}:{port}");
@@ -133,8 +133,14 @@ impl<M: Means> Making<'_, M> {
         if connect.attempt.verdict != Verdict::Fail(FailReason::Refused) {
             return Ok(connect);
         }
-        let exchange = self.exchange(host, route, None).await;
-        let exchange = exchange.map_err(|trouble| unknown_beside(&connect, &trouble))?;
+        let exchange = match self.exchange(host, route, None).await {
+            Ok(exchange) => exchange,
+            // The provider may have no nc and listen on IPv4 only.
+            Err(trouble) => {
+                let at_ipv4 = self.connected_at_ipv4(&connect, route).await;
+                return at_ipv4.ok_or_else(|| unknown_beside(&connect, &trouble));
+            }
+        };
         if !matches!(exchange.attempt.verdict, Verdict::Pass { .. }) {
             return Ok(exchange);
         }

@@ -106,7 +106,19 @@ impl<M: Means> Making<'_, M> {
         is_better.then(|| self.beside_dead_end(by_address, told, peer, route))
     }
 
-    /// The same where nobody saw whether the name leads to IPv6 first.
+    /// The connection to the provider's IPv4 address, where `connect` by its name was refused at an IPv6 address
+    /// of it, and no exchange can be made.
+    pub(super) async fn connected_at_ipv4(&self, connect: &Told, route: &PortRoute) -> Option<Told> {
+        let peer = dead_end(connect, route).filter(|_| !self.left().is_zero())?;
+        let told = self.connect(&route.address.to_string(), route).await.ok()?;
+        let passed = matches!(told.attempt.verdict, Verdict::Pass { .. });
+        passed.then(|| Told {
+            attempt: self.beside_dead_end(told.attempt.clone(), connect, peer, route),
+            ..told
+        })
+    }
+
+    /// The handshake by the IPv4 address where it was not seen whether the name leads to IPv6 first.
     async fn unless_at_ipv4(&self, told: Told, route: &PortRoute) -> Attempt {
         if route.transport == Transport::Udp || route.ipv6().next().is_none() {
             return told.attempt;

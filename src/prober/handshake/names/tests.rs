@@ -30,6 +30,8 @@ struct Loopback {
     db: IpAddr,
     /// Whether it is seen where a connection leads.
     sees: bool,
+    /// Whether the provider has an `nc`.
+    listens: bool,
 }
 
 impl Means for Loopback {
@@ -41,6 +43,9 @@ impl Means for Loopback {
         role: &Role,
         bound: Duration,
     ) -> Result<Running<'a>, Trouble> {
+        if !self.listens && matches!(role, Role::Listener { .. }) {
+            return Err(Trouble::new(InconclusiveReason::NoNetcat, "has none".to_owned()));
+        }
         let (stdin, their_stdin) = duplex(1024);
         let (stdout, their_stdout) = duplex(1024);
         let (stderr, their_stderr) = duplex(1024);
@@ -98,7 +103,16 @@ async fn handshake(means: &Loopback, mode: Handshake, port: u16, change: fn(&mut
     let docker = Docker::new("unix:///nowhere", Arc::new(|_| ()));
     let deadline = Instant::now() + request.timeout;
     let making = Making { docker: &docker, means, request: &request, deadline, record: None };
-    making.by_name_or_address(&route).await.unwrap()
+    made(making.by_name_or_address(&route).await)
+}
+
+fn made(attempt: Result<Attempt, Trouble>) -> Attempt {
+    attempt.unwrap_or_else(|Trouble { reason, message }| Attempt {
+        verdict: Verdict::Inconclusive(reason),
+        rtt: None,
+        message,
+        prober: Loopback::NAME,
+    })
 }
 
 fn pass(listening: Option<bool>, detour: bool) -> Verdict {
@@ -107,7 +121,7 @@ fn pass(listening: Option<bool>, detour: bool) -> Verdict {
 
 #[tokio::test]
 async fn the_provider_s_own_ipv6_address_is_not_elsewhere() {
-    let means = Loopback { db: HERE_6.into(), sees: true };
+    let means = Loopback { db: HERE_6.into(), sees: true, listens: true };
     let (port, _listener) = port(Some(HERE_6.into())).await;
     for (mode, listening) in [(Handshake::Connect, Some(true)), (Handshake::Exchange, None)] {
         let attempt = handshake(&means, mode, port, |_| ()).await;
@@ -124,7 +138,7 @@ async fn the_provider_s_own_ipv6_address_is_not_elsewhere() {
 async fn a_provider_that_listens_on_ipv4_alone_listens_though_its_name_leads_to_ipv6_first() {
     let (port, _listener) = port(Some(HERE_4.into())).await;
     for sees in [true, false] {
-        let means = Loopback { db: HERE_6.into(), sees };
+        let means = Loopback { db: HERE_6.into(), sees, listens: true };
         for mode in [Handshake::Connect, Handshake::Auto] {
             let attempt = handshake(&means, mode, port, |_| ()).await;
             let Verdict::Pass { listening: Some(true), .. } = attempt.verdict else {
@@ -132,7 +146,7 @@ async fn a_provider_that_listens_on_ipv4_alone_listens_though_its_name_leads_to_
             };
         }
     }
-    let means = Loopback { db: HERE_6.into(), sees: true };
+    let means = Loopback { db: HERE_6.into(), sees: true, listens: true };
     let attempt = handshake(&means, Handshake::Auto, port, |_| ()).await;
     assert_eq!(attempt.verdict, pass(Some(true), true));
     let parts =
@@ -141,9 +155,21 @@ async fn a_provider_that_listens_on_ipv4_alone_listens_though_its_name_leads_to_
 }
 
 #[tokio::test]
+async fn a_provider_without_nc_that_listens_on_ipv4_alone_listens() {
+    let means = Loopback { db: HERE_6.into(), sees: true, listens: false };
+    let (taken, _listener) = port(Some(HERE_4.into())).await;
+    let attempt = handshake(&means, Handshake::Auto, taken, |_| ()).await;
+    assert_eq!(attempt.verdict, pass(Some(true), true), "{}", attempt.message);
+    assert!(attempt.message.contains("db leads first to ::1"), "{}", attempt.message);
+    let (free, _) = port(None).await;
+    let attempt = handshake(&means, Handshake::Auto, free, |_| ()).await;
+    assert_eq!(attempt.verdict, Verdict::Inconclusive(InconclusiveReason::NoNetcat), "{}", attempt.message);
+}
+
+#[tokio::test]
 async fn where_nobody_listens_on_either_family_nobody_does() {
     let (port, _) = port(None).await;
-    let means = Loopback { db: HERE_6.into(), sees: true };
+    let means = Loopback { db: HERE_6.into(), sees: true, listens: true };
     let attempt = handshake(&means, Handshake::Auto, port, |_| ()).await;
     assert_eq!(attempt.verdict, pass(Some(false), true), "{}", attempt.message);
     let attempt = handshake(&means, Handshake::Connect, port, |_| ()).await;
