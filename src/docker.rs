@@ -421,8 +421,7 @@ fn is_helper(summary: &ContainerSummary) -> bool {
 
 /// Whether what a container has under the `name` of a network is another network of that name.
 fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
-    let attachment = attachments(summary).remove(name);
-    attachment.is_some_and(|attachment| attachment.network_id(name).is_some_and(|told| told != id))
+    attachments(summary).get(name).and_then(|found| found.network_id(name)).is_some_and(|told| told != id)
 }
 
 fn attachments(summary: &ContainerSummary) -> Attachments {
