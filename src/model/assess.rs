@@ -1,17 +1,17 @@
 //! From what a link declares, what is wired and what was proven to its conditions and its state.
 
+mod resolution;
+
 use super::carrier::{self, out_of_reach};
 use super::condition::{Condition, Kind, Reason, State, Status};
 use super::container::{Container, ContainerId, Network, NetworkMode, RunState, is_host_name};
-use super::declaration::{
-    DeclaredLink, Limit, MAX_EDGES_OF_CONSUMER, MAX_EDGES_OF_PROVIDER, MAX_FOUND, Mistake, Path, has_run,
-};
+use super::declaration::{DeclaredLink, Mistake, Path, has_run};
 use super::handshake::{FailReason, InconclusiveReason};
 use super::labels::{self, shown};
 use super::link::{EdgeKey, Endpoint, Handshake, Link};
 use super::namespace;
 use super::proof::{Proof, Standing};
-use super::workload::{COMPOSE_NUMBER, Workload};
+use super::workload::Workload;
 use super::world::World;
 
 /// Why wiring an edge failed the last time it was tried.
@@ -78,7 +78,7 @@ pub fn assess(world: &World, link: &DeclaredLink, findings: &impl Findings) -> A
     finish(conditions, assessor.wants_listener(), &disagreement(link))
 }
 
-/// What is told where the replicas do not declare the link alike.
+/// The note on replicas that declare the link differently; empty where none does.
 fn disagreement(link: &DeclaredLink) -> String {
     match &link.otherwise[..] {
         [] => String::new(),
@@ -125,7 +125,7 @@ impl<F: Findings> Assessor<'_, F> {
             return if self.link.resolution.ignored > 0 {
                 no(Reason::ProviderIgnored, format!("{} is labelled to be ignored", target.selector))
             } else {
-                no(Reason::ProviderNotFound, self.not_found())
+                no(Reason::ProviderNotFound, resolution::not_found(&target.selector, &self.link.resolution))
             };
         }
         if self.link.paths.is_empty() && self.link.resolution.left_out.is_some() {
@@ -139,47 +139,6 @@ impl<F: Findings> Assessor<'_, F> {
             return no(Reason::ProviderNotRunning, message);
         }
         condition(Kind::Resolved, Status::True, Reason::Found, self.nameless())
-    }
-
-    /// Why the selector found nothing, and what to do.
-    fn not_found(&self) -> String {
-        let selector = &self.link.link.target.selector;
-        let nothing = format!("no container or service fits {selector}");
-        match (&self.link.resolution.stranger, &self.link.resolution.pretender) {
-            (Some(stranger), _) => format!(
-                "{selector} is a service of this consumer's compose project, and has no container now; the container \
-                 {} is none of it and is not taken in its place. Where that one is meant, give it a label of its own \
-                 and link to [KEY=VALUE]",
-                shown(stranger)
-            ),
-            (None, Some(pretender)) => format!(
-                "{nothing}: {} has the labels of that service, and no label {COMPOSE_NUMBER}, which every replica \
-                 that Compose makes has",
-                shown(pretender)
-            ),
-            (None, None) => nothing,
-        }
-    }
-
-    /// What leaves containers out that the selector selects, and what to do.
-    fn left_out(&self) -> Option<String> {
-        let (left_out, limit) = self.link.resolution.left_out?;
-        let why = match limit {
-            Limit::Found => format!(
-                "the links of one container find at most {MAX_FOUND} containers: declare fewer links, or selectors \
-                 that fit fewer containers"
-            ),
-            Limit::OfConsumer => format!(
-                "one workload links to at most {MAX_EDGES_OF_CONSUMER} others: declare fewer links, or selectors that \
-                 fit fewer containers"
-            ),
-            Limit::OfProvider => format!(
-                "at most {MAX_EDGES_OF_PROVIDER} workloads link to one: let its label {}accept name those that it is \
-                 there for",
-                self.world.policy().label_prefix
-            ),
-        };
-        Some(format!("{left_out} of {} containers are left out: {why}", self.link.resolution.found))
     }
 
     /// What to do about a provider whose own name no program can look up.
@@ -202,7 +161,8 @@ impl<F: Findings> Assessor<'_, F> {
 
     fn wired(&self) -> Condition {
         let is = |status, reason, message| condition(Kind::Wired, status, reason, message);
-        if let Some(message) = self.left_out() {
+        let prefix = &self.world.policy().label_prefix;
+        if let Some(message) = resolution::left_out(&self.link.resolution, prefix) {
             return is(Status::False, Reason::TooManyEdges, message);
         }
         if self.link.paths.is_empty() && !self.is_to_socket() {
@@ -297,8 +257,8 @@ impl<F: Findings> Assessor<'_, F> {
         let mut verdict = self.path_reachable(ends, path);
         for (ends, path) in others {
             let found = self.path_reachable(ends, path);
-            // What failed is told first, and a reason that somebody can act on before one that only asks for
-            // patience. What is never to be proven says nothing about the others.
+            // A failure comes first. A reason that a person can act on comes before one that only asks for
+            // patience. A path that is never proven says nothing about the others.
             let severity = |condition: &Condition| match (condition.status, condition.reason) {
                 (Status::False, _) => 5,
                 (Status::Unknown, Reason::NotYetProven) => 3,

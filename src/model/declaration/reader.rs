@@ -16,7 +16,7 @@ use crate::model::world::Policy;
 pub const MAX_FOUND: usize = 1024;
 /// Workloads that one workload may link to over networks.
 pub const MAX_EDGES_OF_CONSUMER: usize = 64;
-/// Workloads that may link to one workload over networks.
+/// Workloads that may link to one workload over networks of their own, that is in topology `pair`.
 pub const MAX_EDGES_OF_PROVIDER: usize = 256;
 /// Edges of one consumer that count as few: these may take more of the pool than the others.
 pub const MAX_FEW_EDGES: usize = 16;
@@ -38,7 +38,7 @@ struct Edges<'a> {
     of_provider: HashMap<&'a Workload, usize>,
 }
 
-/// What one container does with a provider, whichever of its links leads there.
+/// The relation of one container to a provider, the same for all links between the two.
 enum Reach {
     Ignored,
     Denied,
@@ -52,7 +52,7 @@ enum Reach {
 struct Consumer<'a> {
     place: Place,
     participant: &'a Participant,
-    /// What is known of providers already; most links of one container lead to few.
+    /// The providers that earlier links reached; most links of one container lead to few.
     reached: HashMap<(Place, bool), Reach>,
     /// How many more containers its links may find.
     left: usize,
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
                 self.mistakes.note(participant, error.clone());
             }
             let mut consumer = Consumer { place, participant, reached: HashMap::new(), left: MAX_FOUND };
-            // What is named comes before what has some label, which may be many.
+            // Links by name come before links by label, which may find many containers.
             let by_labels = |link: &Link| matches!(link.target.selector, Selector::Labels(_));
             for labelled in [false, true] {
                 for link in participant.declared.links.iter().filter(|link| by_labels(link) == labelled) {
@@ -181,11 +181,12 @@ fn reach<'a>(
     if !over_network {
         return Reach::Accepted;
     }
-    if let Err(limit) = edges.add(&from.workload, &to.workload) {
+    let topology = index.topology(&to.workload);
+    if let Err(limit) = edges.add(&from.workload, &to.workload, topology) {
         return Reach::LeftOut(limit);
     }
     let provider = to.workload.clone();
-    Reach::Wired(match index.topology(&provider) {
+    Reach::Wired(match topology {
         Topology::Pair => EdgeKey::Pair { consumer: from.workload.clone(), provider },
         Topology::Shared => EdgeKey::Shared { provider },
     })
@@ -201,8 +202,14 @@ fn accepts(index: &Index<'_>, policy: &Policy, provider: &Participant, consumer:
 }
 
 impl<'a> Edges<'a> {
-    /// Adds an edge unless there are too many at either end.
-    fn add(&mut self, consumer: &'a Workload, provider: &'a Workload) -> Result<(), Limit> {
+    /// Adds an edge unless there are too many at either end. The consumers of a provider in topology `shared` have
+    /// one network together, so that their number is not limited.
+    fn add(
+        &mut self,
+        consumer: &'a Workload,
+        provider: &'a Workload,
+        topology: Topology,
+    ) -> Result<(), Limit> {
         if self.known.contains_key(&(consumer, provider)) {
             return Ok(());
         }
@@ -211,7 +218,7 @@ impl<'a> Edges<'a> {
             return Err(Limit::OfConsumer);
         }
         let of_provider = self.of_provider.entry(provider).or_default();
-        if *of_provider == MAX_EDGES_OF_PROVIDER {
+        if topology == Topology::Pair && *of_provider == MAX_EDGES_OF_PROVIDER {
             return Err(Limit::OfProvider);
         }
         self.known.insert((consumer, provider), *of_consumer);

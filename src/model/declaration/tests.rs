@@ -1,4 +1,4 @@
-//! What one container's labels may cost everybody, and whose labels decide about whom.
+//! The cost of one container's labels for all others, and the containers that a label decides about.
 
 use std::collections::BTreeSet;
 
@@ -100,6 +100,11 @@ fn the_edges_of_one_workload_have_a_limit_at_both_ends() {
             .any(|(key, link)| key.consumer.short_name() == name && !link.paths.is_empty())
     };
     assert!(wired(300) && wired(1) && !wired(299));
+    // In topology shared they have one network together.
+    participants[0] = participant(0, &[("tieline.topology", "shared")]);
+    let declaration = declared(&participants);
+    assert_eq!(declaration.edges.len(), 1);
+    assert_eq!(declaration.edges.values().next().unwrap().pairs.len(), 300);
 }
 
 #[test]
@@ -199,7 +204,7 @@ fn what_compose_makes_beside_the_replicas_is_none_of_them() {
     lab.run_service("shop/db", 3, &[("com.docker.compose.relay", "x")]);
     lab.run_service("shop/db", 4, &[("com.docker.compose.oneoff", "True")]);
     assert_eq!(leads_to(&lab).0, ["shop-db-1"]);
-    // What goes by its own name never gets the service's as an alias.
+    // A container that is no replica never gets the service's name as an alias.
     lab.run("admin", &[("tieline.link", "shop-db-pre_start-1:1 shop-db-2:1 shop-db-3:1 shop-db-4:1")]);
     let edges = &lab.world.declaration().edges;
     let of_admin = edges.iter().filter(|(key, _)| key.to_string().starts_with("admin"));
