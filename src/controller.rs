@@ -102,7 +102,7 @@ pub async fn run(
     let mut not_before = Instant::now();
     let mut tick = interval(TICK);
     loop {
-        // Whoever asks whether the controller works goes by this: /healthz and a metric.
+        // /healthz and a metric tell by this whether the controller works.
         controller.metrics.controller_turn_age_seconds.set(Some(Instant::now()));
         tokio::select! {
             () = shutdown.cancelled() => break,

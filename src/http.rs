@@ -106,7 +106,7 @@ pub async fn serve(
             // Waited for by the threads that serve.
             serve_here(TcpListener::from_std(listener)?, snapshots, metrics, shutdown).await
         };
-        // Nobody waits any more only while the process ends.
+        // The receiver is gone only while the process ends.
         let _ = done.send(runtime.block_on(serving));
     };
     thread::Builder::new().name("tieline-http".to_owned()).spawn(serving)?;

@@ -87,7 +87,7 @@ pub struct LinkStatus {
     pub paths: Vec<PathStatus>,
     /// What keeps it from being ready; empty when it is.
     pub message: String,
-    /// What may go wrong elsewhere because of it, and what to do; its state is not changed by that.
+    /// Warnings of faults elsewhere that the link may cause, with what to do. They do not change its state.
     #[serde(default)]
     pub warnings: Vec<String>,
     /// When it was first seen.

@@ -47,12 +47,12 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> io::Result<(u16, St
     Ok((code.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
 }
 
-/// What a controller answers; code 0 where it does not.
+/// A controller's answer; code 0 where there is none.
 pub fn get(server: &str, path: &str) -> (u16, String) {
     call(server, "GET", path, "", SILENCE).unwrap_or_default()
 }
 
-/// What the engine at `host` tells, or nothing where there is none such.
+/// The answer of the engine at `host`, or `None` where it has no such thing.
 pub fn ask(host: &str, path: &str) -> Option<Value> {
     // The engine may have much to do.
     let answer = call(host, "GET", path, "", Duration::from_secs(120));

@@ -116,7 +116,7 @@ fn networks(world: &World) -> Vec<Finding> {
     foreign.chain(changed).collect()
 }
 
-/// What tools that recreate containers have to do, where containers are on link networks.
+/// Advice for tools that recreate containers; none where no container is on a link network.
 fn updaters(world: &World) -> Option<Finding> {
     const WORDS: &str = "a tool that recreates linked containers (an updater) has to connect them network by network, \
                          or to speak API 1.44 or later: in one call below that the engine does not make a \

@@ -214,7 +214,7 @@ mod tests {
         let second = (7777, Some("FLUSHALL".to_owned()), Duration::from_secs(1));
         assert_eq!(said(&jobs, "shop-web-2"), [second]);
         assert_eq!(said(&jobs, "shop-web-3"), []);
-        // What is shown is the oldest one's, and that the others differ is told.
+        // The link is shown as the oldest replica declares it, with the names of the replicas that differ.
         let link = lab.world.declaration().links.values().next().unwrap();
         assert_eq!(
             (link.link.target.to_string().as_str(), link.link.handshake),

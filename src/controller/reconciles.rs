@@ -49,8 +49,8 @@ pub(super) struct Reconciles {
     resting: HashMap<EdgeKey, Instant>,
 }
 
-/// When each workload's edges last had a turn. The engine makes one network after the other, so that a workload
-/// with very many edges would have everybody else's wait.
+/// When each workload's edges last had a turn. The engine makes one network after the other, so that the edges of
+/// one workload with very many would delay those of all others.
 #[derive(Default)]
 struct Turns {
     taken: u64,
@@ -66,7 +66,7 @@ impl Turns {
     fn take(&mut self, edge: &EdgeKey, queue: &Queue<EdgeKey>) {
         self.taken += 1;
         self.last.insert(edge.declared_by().clone(), self.taken);
-        // Who has nothing to wait for needs no turn.
+        // Workloads without a waiting edge need no turn.
         if self.last.len() > 2 * queue.keys().len() + 2 * AT_ONCE {
             let waiting: HashSet<&Workload> = queue.keys().map(EdgeKey::declared_by).collect();
             self.last.retain(|workload, _| waiting.contains(workload));

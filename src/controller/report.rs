@@ -275,7 +275,7 @@ pub fn totals(world: &World, queue: &Queue<EdgeKey>) -> Totals {
 /// The names of all rows.
 struct Names {
     taken: BTreeSet<LinkKey>,
-    /// Of each name that was wanted when it was taken: the number at which the next search starts.
+    /// The number at which the next search starts, for each name that was wanted and taken.
     numbers: HashMap<LinkKey, usize>,
 }
 

@@ -41,7 +41,8 @@ impl Ring {
         }
     }
 
-    /// Of consumers with equally many transitions, the one with the oldest loses it.
+    /// Removes the oldest transition of the consumer with the most. Among equals the consumer with the oldest
+    /// transition loses it.
     fn remove_one(&mut self) {
         let oldest = |share: &VecDeque<Numbered>| share.front().map(|event| event.number);
         let largest = self.shares.iter_mut().max_by_key(|(_, share)| (share.len(), Reverse(oldest(share))));

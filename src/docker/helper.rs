@@ -34,13 +34,13 @@ const ONE_THREAD: &str = "TOKIO_WORKER_THREADS=1";
 /// A helper to be made.
 #[derive(Clone, Debug)]
 pub struct NewHelper {
-    /// For which instance of the controller.
+    /// The instance of the controller that it speaks for.
     pub instance: String,
     /// The image, which has the program at `/usr/local/bin/tieline`.
     pub image: String,
-    /// What `tieline` is told to do.
+    /// The arguments of `tieline`.
     pub argv: Vec<String>,
-    /// Whose network namespace it shares.
+    /// The container whose network namespace it shares.
     pub beside: ContainerId,
     /// The part of that container's files that the helper sees; nothing unless a socket's path asks for it.
     pub view: Option<View>,
@@ -49,7 +49,7 @@ pub struct NewHelper {
 /// The part of another container's files that a helper sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// As whom it looks at them.
+    /// The user whose rights it has there.
     pub identity: Identity,
     /// The only mount of the other that it has, read-only.
     pub mount: Mount,

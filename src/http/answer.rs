@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Bytes that are handed over to the connection at a time.
 const PIECE: usize = 64 << 10;
 
-/// What an answer consists of.
+/// The content of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     /// The body.
@@ -46,7 +46,7 @@ pub(super) struct Answer {
     rendered: Arc<Mutex<Rendered>>,
 }
 
-/// What was rendered.
+/// The answers of one kind that were rendered.
 #[derive(Default)]
 struct Rendered {
     /// The last answer, and the snapshot that it was made from.
@@ -178,8 +178,7 @@ mod tests {
         distinct.dedup();
         assert_eq!(distinct.len(), 3);
         unread.clear();
-        let last = answer.of(Arc::default()).await.unwrap();
-        assert!(!distinct.contains(&Arc::as_ptr(&last)) || unread.is_empty());
+        answer.of(Arc::default()).await.unwrap();
         assert_eq!(answer.rendered.lock().await.earlier.len(), 1);
     }
 

@@ -1,7 +1,7 @@
 //! Metrics of what is so, read from a snapshot.
 //!
-//! What label writers can make of it is bounded: the number of links with series, and the bytes of each
-//! name.
+//! The number of links with series and the bytes of each name are bounded, because anybody who may start a
+//! container may write labels.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ pub const MAX_LINKS: usize = 4096;
 /// The labels by which a link is known: names only.
 const LINK: [&str; 5] = ["consumer", "link", "provider", "protocol", "port"];
 
-/// What is so, apart from the series of single links.
+/// The metrics of all links together.
 pub(super) fn sums(snapshot: &Snapshot) -> Result<Registry, prometheus::Error> {
     let r = Registry::new();
     totals(&r, snapshot)?;

@@ -88,7 +88,7 @@ pub struct DeclaredLink {
     /// The workload that the leading replica's selector found, or the selector where that is none or may be
     /// several.
     pub provider: String,
-    /// What the leading replica's selector found.
+    /// The result of the leading replica's selector.
     pub resolution: Resolution,
     /// From whom to whom.
     pub paths: BTreeMap<Ends, Path>,
@@ -103,7 +103,7 @@ pub struct Path {
     pub edge: Option<EdgeKey>,
 }
 
-/// What a selector found.
+/// The result of a selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
     /// Containers that it selects.
@@ -120,7 +120,7 @@ pub struct Resolution {
     pub pretender: Option<String>,
 }
 
-/// What leaves containers out that a selector selects.
+/// A limit that leaves out containers that a selector selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// [`MAX_FOUND`].
@@ -131,8 +131,8 @@ pub enum Limit {
     OfProvider,
 }
 
-/// How much of the pool of subnets may be in use once an edge got a network: who writes labels on containers
-/// that never run, or very many, leaves room for others.
+/// How much of the pool of subnets may be in use once an edge got a network: labels on containers that never
+/// run, or very many labels, leave room for other edges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pool {
     /// Half of it: one edge of many, whose consumer never ran.

@@ -147,7 +147,7 @@ pub fn read(prefix: &str, labels: &Labels) -> Declared {
     if declared.ignore {
         return Declared { ignore: true, ..Declared::default() };
     }
-    // Who meant to say who may link here must not let everybody in by a slip in the key.
+    // A slip in the key of `accept` must not admit every consumer.
     if misspelt_accept {
         declared.accept = Some(Vec::new());
     }

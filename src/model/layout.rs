@@ -22,7 +22,7 @@ pub struct Spot {
     pub crowded_out: BTreeSet<ContainerId>,
     /// Who has to be on it.
     pub wanted: BTreeSet<ContainerId>,
-    /// Who has to be on it and is not. First the containers that do not run: connecting one takes a few
+    /// The containers that have to be on it and are not. First those that do not run: connecting one takes a few
     /// milliseconds, and it may be started any moment. Of these the consumers come first: with
     /// `depends_on` Compose starts the provider first, and the engine answers a connect of a container
     /// that is being started only when it has started, up to a second later (measured). Of those that
@@ -58,8 +58,8 @@ impl Spot {
         let full = world.obstacles().is_full(&network.id) && attached.len() > 1;
         // Who was never started would look for it by name, and find two.
         let ambiguous = world.named(&network.name) > 1;
-        // Made by an engine that followed the daemon's `default-network-opts` in this. Nobody can
-        // change it, so whoever is to join gets a further network.
+        // Made by an engine that followed the daemon's `default-network-opts` in this. The
+        // engine cannot change it, so containers that are to join get a further network.
         let misshapen = network.shape != Shape::LINK;
         let capacity = if full || ambiguous || misshapen { 0 } else { capacity };
         Self {

@@ -42,7 +42,7 @@ impl Mount {
         Self { folder: normal(folder), ..self }
     }
 
-    /// What is mounted.
+    /// The thing that is mounted.
     pub fn source(&self) -> &Source {
         &self.source
     }

@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// What the first owner would make for the edge, with these labels.
+    /// The network that the first owner would make for the edge, with these labels.
     fn network(edge: &EdgeKey, labels: Labels) -> Network {
         let subnet = "10.213.0.16/28".parse().unwrap();
         Network {
@@ -271,7 +271,7 @@ mod tests {
             differing(&|net| drop(net.labels.insert(PROVIDER.into(), "other".into()))),
             Some(Difference::Name)
         );
-        // What only the daemon's defaults have changed is ours all the same.
+        // A network that differs only by the daemon's defaults is ours all the same.
         let mut dull = network(&edge(), owner.labels(&edge()));
         dull.shape = Shape { icc: false, ipv6: true, ..Shape::LINK };
         assert_eq!((owner.edge_of(&dull), owner.pretence(&dull)), (Some(edge()), None));

@@ -43,7 +43,7 @@ pub struct Planned {
 pub enum Blocked {
     /// No subnet is left in the pool.
     PoolExhausted,
-    /// What is left is kept for other edges.
+    /// The subnets that are left are kept for other edges.
     PoolReserved,
 }
 

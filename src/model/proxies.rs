@@ -39,7 +39,7 @@ const PROXIES: [Proxy; 1] = [Proxy {
 /// Workloads of one link of which it is told one by one.
 pub const MAX_WARNINGS: usize = 8;
 
-/// What a person should know of the containers of `link`, whatever its state: proxies that may choose its network.
+/// The warnings about the containers of `link`, whatever its state: proxies that may choose its network.
 pub fn warnings(world: &World, link: &DeclaredLink) -> Vec<String> {
     let is_denied = link.resolution.found > 0 && link.resolution.found == link.resolution.denied;
     if matches!(link.link.target.endpoint, Endpoint::Unix(_)) || is_denied {
@@ -63,7 +63,7 @@ pub fn warnings(world: &World, link: &DeclaredLink) -> Vec<String> {
 }
 
 impl Proxy {
-    /// What to do about a container among whose networks this proxy may choose wrongly.
+    /// The advice for a container for which this proxy may choose the wrong network.
     fn warning(&self, world: &World, container: &Container) -> Option<String> {
         if container.mode != NetworkMode::Own || !self.reads(&container.labels) {
             return None;

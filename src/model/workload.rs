@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(Workload::named("app", &labels("-x", "web")), Workload::Container("app".to_owned()));
     }
 
-    /// What Compose 1.29, 2.26, 2.40 and 5.3 write on a replica, and on what is none.
+    /// The labels that Compose 1.29, 2.26, 2.40 and 5.3 write on replicas, and on containers that are none.
     #[test]
     fn a_replica_has_a_number_and_no_mark_of_something_else() {
         let is_replica = |more: &[(&str, &str)], number: bool| {

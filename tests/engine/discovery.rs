@@ -50,7 +50,7 @@ fn a_linked_container_stays_the_one_target_that_it_was() {
 
     stage.start_controller();
     stage.await_state("web", "db", "Ready");
-    // Whoever knows one that came later has looked after they were linked.
+    // A Prometheus that knows a later container has looked since the others were linked.
     stage.run_with("late", &[], &["--network", &network], IMAGE, &["sleep", "100000"]);
     let late = format!("/{}", stage.name("late"));
     for (prometheus, before) in both.iter().zip(&before) {

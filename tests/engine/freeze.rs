@@ -12,7 +12,7 @@ const FULL: &str = "tieline-lab/busybox-full";
 /// Patterns that take long to match where nothing matches them: one that is nearly as large as the limit allows,
 /// and one that is far beyond it.
 const DEAR: [&str; 2] = ["(?:[01]{1,130}[01]{1,130})*[^01]", "(?-u)[01]{7000}[^01]"];
-/// What the provider answers: 32 KiB in 512 pieces, and then nothing more while the client stays.
+/// The provider's answer: 32 KiB in 512 pieces, then silence while the client stays.
 const ANSWER: &str = "i=0; while [ $i -lt 512 ]; do printf %064d 0; usleep 1; i=$((i+1)); done; sleep 1000";
 
 #[test]

@@ -291,7 +291,7 @@ fn a_network_that_only_looks_like_ours_is_left_alone() {
     stage.docker(&["network", "rm", &foreign[0], &foreign[1], &foreign[2], &own]);
 }
 
-/// Somebody may make a network with the name of one of ours, where the engine does not mind.
+/// Engines before 25 let people make a network with the name of one of ours.
 #[test]
 fn a_network_made_under_the_name_of_ours_keeps_nobody_from_starting() {
     let stage = Stage::new();

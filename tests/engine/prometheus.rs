@@ -34,7 +34,7 @@ impl Prometheus {
         Self { child, port, _folder: folder }
     }
 
-    /// What it answers to a query, as it is written.
+    /// The answer to a query, as it is written.
     pub fn query(&self, query: &str) -> String {
         self.get("query", &["-G", "--data-urlencode", &format!("query={query}")])
     }

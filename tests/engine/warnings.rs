@@ -1,4 +1,4 @@
-//! What a link may break elsewhere: said before and after it is wired, and no more once it cannot.
+//! Warnings of faults elsewhere that a link may cause: before and after it is wired, and gone with their cause.
 
 use serde_json::Value;
 

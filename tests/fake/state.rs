@@ -1,5 +1,5 @@
-//! What the fake engine holds, with Engine 20.10's rules for it unless newer ones are asked for; `conformance` holds them to the real
-//! one.
+//! The state of the fake engine, with Engine 20.10's rules for it unless newer ones are asked for. `conformance` holds
+//! them to the real one.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What helpers have of the containers' files: one mount, and neither what happens to it nor what is in it is theirs.
+//! Mounts of helpers: one of the container's, which they neither run programs from nor remove.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -76,7 +76,7 @@ async fn what_one_container_says_of_its_nc_is_nobody_else_s_matter() {
         let side = lab.run_with(name, "busybox", &["-e", "PATH=/evil:/bin", "-v", &mount]);
         (side, dir)
     };
-    // Of one image, all of them.
+    // All containers have the same image.
     let (web, db) = (lab.run("web", "busybox"), lab.run("db", "busybox"));
     let (hangs, _hangs) = liar("hangs", "exec sleep 1000");
     let (denies, _denies) = liar("denies", "echo 'tieline: done'");

@@ -203,7 +203,7 @@ async fn an_abandoned_handshake_leaves_no_thread() {
     let lab = Lab::new("ours-abandoned");
     let (web, db) = (lab.run("web", "bare"), lab.run("db", "bare"));
     let mut request = asks(request(&web, &db, 12345, Exchange), "PING\n", "PONG");
-    // Nobody answers there, and it takes the kernel seconds to know.
+    // No host has that address, and the kernel needs seconds to find out.
     let address = db.address.unwrap().octets();
     set_host(&mut request, &std::net::Ipv4Addr::new(address[0], address[1], address[2], 250).to_string());
     request.timeout = Duration::from_secs(60);

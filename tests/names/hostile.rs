@@ -230,7 +230,7 @@ fn a_network_with_our_labels_that_somebody_named_reaches_no_terminal() {
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         stage.docker(&[&["network", "create", "--internal", name], &labels[..]].concat()).trim().to_owned()
     };
-    // What we cannot have written is not even a claim.
+    // A label that the controller cannot have written claims nothing.
     let networks = [make(&name, "somebody"), make(&format!("{}-foreign", stage.id), "\u{1b}[31msomebody")];
     for args in [vec!["doctor"], vec!["doctor", "-o", "json"]] {
         let text = String::from_utf8(stage.tieline(&args).stdout).unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::engine::stage::{IMAGE, PATIENCE, ok};
 use crate::patience::patience;
 
-/// What runs as the first process of the namespaces: it waits for those that nobody else waits for. Mounts are
+/// The first process of the namespaces, which reaps orphans. Mounts are
 /// shared, as on a host with systemd.
 const INIT: &str = "ip link set lo up && mount --make-rshared / && mount -t tmpfs none /run && echo ready && \
     while :; do sleep 1000 & wait; done";
@@ -143,7 +143,7 @@ impl Engine {
         text.lines().filter(told).collect::<Vec<_>>().join("\n")
     }
 
-    /// What is mounted in the engine's namespace: mount points.
+    /// The mount points in the engine's namespace.
     pub fn mounts(&self) -> Vec<String> {
         let table = fs::read_to_string(format!("/proc/{}/mountinfo", self.init)).unwrap();
         table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect()

@@ -27,7 +27,7 @@ fn service(config: &Output, name: &str) -> String {
     lines.map(|line| line.replace('"', "")).collect::<Vec<_>>().join("\n")
 }
 
-/// What a service mounts of the host.
+/// The paths of the host that a service mounts.
 fn mounted(service: &str) -> Vec<&str> {
     let lines = service.lines().map(|line| line.trim().trim_start_matches("- "));
     // Volumes have a source too, which is no path.

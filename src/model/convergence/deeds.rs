@@ -128,7 +128,7 @@ impl Story {
     fn attach(&mut self, id: &ContainerId, network: &NetworkId, named: bool, news: News) {
         let name = self.engine.containers[id].name.clone();
         let shown = Attachment { aliases: named.then_some(name).into_iter().collect(), ..Default::default() };
-        // What people attach to a network that is not ours is theirs to detach.
+        // People detach what they attached to a network that is not ours.
         let ours = is_ours(&self.engine.networks[network]);
         let _ = self.engine.connect(network, id, shown, ours);
         self.news(&Subject::Container(id.clone()), news);

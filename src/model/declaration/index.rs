@@ -29,12 +29,12 @@ pub(super) struct Index<'a> {
     topologies: HashMap<&'a Workload, Topology>,
     /// Containers by the labels that any link's selector names.
     by_label: HashMap<(&'a str, &'a str), Vec<Place>>,
-    /// What each selector by labels was found to name.
+    /// The containers that each selector by labels selects, once it was asked for.
     by_labels: RefCell<HashMap<&'a Pairs, Rc<Vec<Place>>>>,
     services: &'a Services,
 }
 
-/// What a name means where it is written.
+/// The meaning of a name in a label of one container.
 enum Meaning<'i> {
     /// The replicas of a service.
     Service(&'i [Place]),
@@ -44,7 +44,7 @@ enum Meaning<'i> {
     Nothing,
 }
 
-/// What a selector found.
+/// The result of a selector.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) places: Vec<Place>,
@@ -128,8 +128,9 @@ impl<'a> Index<'a> {
         !is_leaving(&self.all[place].container) && !self.replaced.contains(&place)
     }
 
-    /// The topology of a provider is what its leading replica says: a container that comes later, or that never
-    /// ran, moves nobody to another network.
+    /// The topology of a provider, as its leading replica says: a container that comes later, or that never ran,
+    /// moves no consumer to another network. A replaced container leads too, because a container with spoofed labels
+    /// could replace one while that one restarts.
     pub(super) fn topology(&self, workload: &Workload) -> Topology {
         self.topologies.get(workload).copied().unwrap_or_default()
     }
@@ -192,7 +193,7 @@ impl<'a> Index<'a> {
         let Some(place) = self.by_name.get(name).copied() else { return Meaning::Nothing };
         let is_service = project.is_some_and(|project| self.services.has(project, name))
             || workload::depends_on(&from.container.labels).any(|service| service == name);
-        // What is of the same project is what Compose itself made under that name.
+        // Compose itself made a container of the same project under that name.
         if is_service && self.all[place].project() != project {
             return Meaning::Stranger(place);
         }
@@ -237,8 +238,8 @@ fn has_all(participant: &Participant, pairs: &Pairs) -> bool {
     pairs.iter().all(|(key, value)| participant.container.labels.get(key) == Some(value))
 }
 
-/// The containers that do not run while a newer one of the same number of the same service ever ran. Who updates
-/// containers may keep the old one under another name, with all its labels.
+/// The containers that do not run while a newer one of the same number of the same service ever ran. Tools that
+/// update containers may keep the old one under another name, with all its labels.
 fn replaced(all: &[&Participant]) -> HashSet<Place> {
     let mut newest: BTreeMap<(&Workload, &str), Moment> = BTreeMap::new();
     for participant in all.iter().filter(|p| has_run(&p.container) && !is_leaving(&p.container)) {

@@ -6,7 +6,7 @@ use super::error::{Fault, LabelError, Problem};
 
 /// Bytes of all labels of one container that are read, each label counted with `LABEL_COST` more.
 pub const MAX_CONTAINER_LABEL_BYTES: usize = 512 << 10;
-/// What a label costs besides its text, in bytes.
+/// Cost of a label besides its text, in bytes.
 const LABEL_COST: usize = 64;
 
 /// The part of the labels that is kept. Keys and values beyond [`MAX_LABEL_BYTES`] are cut to a piece that

@@ -145,7 +145,7 @@ pub fn expectation(text: &str) -> Result<Regex, Fault> {
 /// Whether a regular expression turns Unicode on, as `(?u)` and `(?iu:…)` do.
 fn wants_unicode(text: &str) -> bool {
     let mut plain = text.to_owned();
-    // What is escaped begins no group.
+    // An escaped character begins no group.
     while let Some(at) = plain.find('\\') {
         let escaped = plain[at + 1..].chars().next().map_or(0, char::len_utf8);
         plain.replace_range(at..=at + escaped, " ");

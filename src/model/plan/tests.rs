@@ -385,7 +385,7 @@ fn a_network_that_is_not_ours_in_every_respect_is_left_alone() {
     let [app1, app2] = ["app1", "app2"].map(|name| lab.run(name, &[]));
     let consumer = lab.run("web", &[("tieline.link", "app1:1")]);
     lab.carry_out(false);
-    // Somebody else's, with our labels: of an edge that is declared and of one that is not.
+    // Foreign networks with our labels: of an edge that is declared and of one that is not.
     let other = EdgeKey::Pair {
         consumer: Workload::Container("app2".into()),
         provider: Workload::Container("app1".into()),
