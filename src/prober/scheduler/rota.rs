@@ -1,5 +1,5 @@
-//! Whose path is next: consumer workloads take turns, and so do the containers of one. Of a container's paths
-//! the one is first that has been due for longest.
+//! The order of paths: consumer workloads take turns, and so do the containers of one. The paths of one container
+//! are ordered by the time since they are due, the longest first.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Whose turns are next, while paths are due again at once.
+    /// The next turns, while paths are due again at once.
     fn turns(rota: &mut Rota, many: usize) -> Vec<String> {
         let now = Instant::now();
         let turn = |_| {
