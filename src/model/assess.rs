@@ -14,6 +14,8 @@ use super::proof::{Proof, Standing};
 use super::workload::Workload;
 use super::world::World;
 
+pub use resolution::{LeftOut, left_out, not_found};
+
 /// Why wiring an edge failed the last time it was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -125,7 +127,7 @@ impl<F: Findings> Assessor<'_, F> {
             return if self.link.resolution.ignored > 0 {
                 no(Reason::ProviderIgnored, format!("{} is labelled to be ignored", target.selector))
             } else {
-                no(Reason::ProviderNotFound, resolution::not_found(&target.selector, &self.link.resolution))
+                no(Reason::ProviderNotFound, not_found(&target.selector, &self.link.resolution))
             };
         }
         if self.link.paths.is_empty() && self.link.resolution.left_out.is_some() {
@@ -162,8 +164,8 @@ impl<F: Findings> Assessor<'_, F> {
     fn wired(&self) -> Condition {
         let is = |status, reason, message| condition(Kind::Wired, status, reason, message);
         let prefix = &self.world.policy().label_prefix;
-        if let Some(message) = resolution::left_out(&self.link.resolution, prefix) {
-            return is(Status::False, Reason::TooManyEdges, message);
+        if let Some(LeftOut { words, advice }) = left_out(&self.link.resolution, prefix) {
+            return is(Status::False, Reason::TooManyEdges, format!("{words}: {advice}"));
         }
         if self.link.paths.is_empty() && !self.is_to_socket() {
             return is(Status::Unknown, Reason::NothingToWire, "there is nothing to wire yet".to_owned());

@@ -2,6 +2,7 @@
 
 use super::{Outcome, Step, advice};
 use crate::cli::CheckArgs;
+use crate::model::assess::{left_out, not_found};
 use crate::model::carrier;
 use crate::model::container::{Container, Network, RunState};
 use crate::model::declaration::DeclaredLink;
@@ -64,20 +65,19 @@ fn containers<'w>(world: &'w World, args: &CheckArgs) -> Result<Found<'w>, Vec<S
     };
     let Some((from, to)) = inquiry::ends(world, &inquiry.link) else {
         let resolution = &inquiry.link.resolution;
+        let parties =
+            || Step::new("containers", Outcome::Good, format!("{consumer} -> {}", inquiry.link.provider));
+        if let Some(limited) = left_out(resolution, &world.policy().label_prefix) {
+            return Err(vec![parties(), Step::bad("network", limited.words, limited.advice)]);
+        }
         return match (resolution.found, resolution.ignored) {
-            (0, 0) => {
-                bad(format!("there is no container and no service called {}", target.selector), known(world))
-            }
+            (0, 0) => bad(not_found(&target.selector, resolution), known(world)),
             (0, _) => {
                 bad(format!("{} is labelled to be ignored", target.selector), advice::not_ignored(world))
             }
             _ => {
-                let provider = &inquiry.link.provider;
-                let words = format!("{provider} does not accept {consumer}");
-                Err(vec![
-                    Step::new("containers", Outcome::Good, format!("{consumer} -> {provider}")),
-                    Step::bad("consent", words, advice::to_accept(world, &consumer)),
-                ])
+                let words = format!("{} does not accept {consumer}", inquiry.link.provider);
+                Err(vec![parties(), Step::bad("consent", words, advice::to_accept(world, &consumer))])
             }
         };
     };
@@ -193,5 +193,46 @@ fn over(
     match Request::over(world, network, consumer, provider, &inquiry.link, args.timeout) {
         Some(request) => (Step::new("network", Outcome::Good, words), Some(request)),
         None => (Step::bad("network", words, advice::to_run(provider)), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::model::declaration::MAX_EDGES_OF_PROVIDER;
+    use crate::model::lab::Lab;
+
+    /// The steps of a check that ends before any handshake, as they are shown.
+    fn failed(lab: &Lab, consumer: &str, target: &str) -> String {
+        let line = ["tieline", "check", consumer, target];
+        let Command::Check(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+        let mut found = Vec::new();
+        assert!(steps(&lab.world, &args, &mut found).is_none());
+        format!("{found:?}")
+    }
+
+    #[test]
+    fn a_consumer_beyond_the_provider_s_limit_is_not_told_that_it_is_not_accepted() {
+        let mut lab = Lab::default();
+        lab.run("db", &[]);
+        for n in 0..=MAX_EDGES_OF_PROVIDER {
+            lab.run(&format!("web{n}"), &[("tieline.link", "db:80")]);
+        }
+        let text = failed(&lab, &format!("web{MAX_EDGES_OF_PROVIDER}"), "db:80");
+        assert!(text.contains("topology=shared") && !text.contains("does not accept"), "{text}");
+    }
+
+    #[test]
+    fn a_container_that_is_not_taken_for_a_service_is_named() {
+        let mut lab = Lab::default();
+        let db = lab.run_service("shop/db", 1, &[]);
+        lab.run_service("shop/web", 1, &[("tieline.link", "db:80")]);
+        lab.remove(&db);
+        lab.run("db", &[]);
+        let text = failed(&lab, "shop/web", "db:80");
+        assert!(text.contains("is not taken in its place"), "{text}");
     }
 }

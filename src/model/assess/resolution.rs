@@ -5,7 +5,7 @@ use crate::model::labels::shown;
 use crate::model::workload::{COMPOSE_NUMBER, Selector};
 
 /// Why the selector found nothing, and what to do.
-pub(super) fn not_found(selector: &Selector, resolution: &Resolution) -> String {
+pub fn not_found(selector: &Selector, resolution: &Resolution) -> String {
     let nothing = format!("no container or service fits {selector}");
     match (&resolution.stranger, &resolution.pretender) {
         (Some(stranger), _) => format!(
@@ -23,23 +23,33 @@ pub(super) fn not_found(selector: &Selector, resolution: &Resolution) -> String 
     }
 }
 
-/// The limit that leaves out selected containers, and what to do; `None` where none is left out.
-pub(super) fn left_out(resolution: &Resolution, prefix: &str) -> Option<String> {
+/// Containers that a limit leaves out, and what to do about it.
+pub struct LeftOut {
+    /// How many, and by which limit.
+    pub words: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// The selected containers that a limit leaves out; `None` where none is left out.
+pub fn left_out(resolution: &Resolution, prefix: &str) -> Option<LeftOut> {
     let (left_out, limit) = resolution.left_out?;
-    let why = match limit {
-        Limit::Found => format!(
-            "the links of one container find at most {MAX_FOUND} containers: declare fewer links, or selectors that \
-             fit fewer containers"
-        ),
-        Limit::OfConsumer => format!(
-            "one workload links to at most {MAX_EDGES_OF_CONSUMER} others: declare fewer links, or selectors that fit \
-             fewer containers"
-        ),
-        Limit::OfProvider => format!(
-            "at most {MAX_EDGES_OF_PROVIDER} workloads link to one over networks of their own: label the provider \
-             {prefix}topology=shared, which has no such limit, let its label {prefix}accept name those that it is \
-             there for, or remove stopped containers that link to it"
+    let fewer = "declare fewer links, or selectors that fit fewer containers";
+    let (why, advice) = match limit {
+        Limit::Found => {
+            (format!("the links of one container find at most {MAX_FOUND} containers"), fewer.to_owned())
+        }
+        Limit::OfConsumer => {
+            (format!("one workload links to at most {MAX_EDGES_OF_CONSUMER} others"), fewer.to_owned())
+        }
+        Limit::OfProvider => (
+            format!("at most {MAX_EDGES_OF_PROVIDER} workloads link to one over networks of their own"),
+            format!(
+                "label the provider {prefix}topology=shared, which has no such limit, let its label {prefix}accept \
+                 name those that it is there for, or remove stopped containers that link to it"
+            ),
         ),
     };
-    Some(format!("{left_out} of {} containers are left out: {why}", resolution.found))
+    let words = format!("{left_out} of {} containers are left out: {why}", resolution.found);
+    Some(LeftOut { words, advice })
 }
