@@ -217,7 +217,7 @@ impl Reconciles {
             world.obstacles_mut().find_namespace(&id);
         }
         for id in applied.lost {
-            // Of the run that the engine was asked about: the observations may be of a later one.
+            // Taken before the observations, which may be of a later run than the call was.
             if let Some(container) = world.container(&id).cloned() {
                 world.obstacles_mut().lose_namespace(&container);
             }

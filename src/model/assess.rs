@@ -85,8 +85,7 @@ fn disagreement(link: &DeclaredLink) -> String {
     match &link.otherwise[..] {
         [] => String::new(),
         names => format!(
-            "{} declares this link otherwise than it is shown here; each container's paths are proven as its own \
-             labels say",
+            "{} declares this link otherwise than it is shown here; the labels of each container decide about its paths",
             labels::some_of(names)
         ),
     }
@@ -203,8 +202,8 @@ impl<F: Findings> Assessor<'_, F> {
         }
     }
 
-    /// What the engine shows of a network says nothing where it has lost the namespace of an end. A handshake
-    /// that passed does.
+    /// The message about a lost namespace of an end, unless a handshake passed: the engine's own data about the
+    /// network is then wrong.
     fn namespace_trouble(
         &self,
         (ends, path): (&Ends, &Path),

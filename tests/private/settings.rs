@@ -18,7 +18,7 @@ const DEFAULTS: [&str; 4] = [
     "bridge=com.docker.network.enable_ipv6=true",
 ];
 
-/// What a network has of what [`DEFAULTS`] set.
+/// The settings of a network that [`DEFAULTS`] would change.
 fn defaulted(network: &Value) -> Value {
     json!([network["Options"][ICC], network["EnableIPv6"]])
 }

@@ -27,7 +27,7 @@ pub fn not_found(selector: &Selector, resolution: &Resolution) -> String {
 pub struct LeftOut {
     /// How many, and by which limit.
     pub words: String,
-    /// What to do.
+    /// The way out.
     pub advice: String,
 }
 
