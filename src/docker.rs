@@ -142,7 +142,7 @@ impl Docker {
     pub async fn list_containers(&self) -> Result<BTreeMap<ContainerId, Attachments>, Error> {
         let list = self.summaries(None).await?;
         let listed = |summary: ContainerSummary| {
-            let attachments = if is_guest(&summary) { Attachments::new() } else { attachments(&summary) };
+            let attachments = attachments(&summary);
             Some((ContainerId(summary.id?), attachments))
         };
         Ok(list.into_iter().filter_map(listed).collect())
@@ -155,7 +155,9 @@ impl Docker {
         let list = self.summaries(Some(HashMap::from([("network".to_owned(), networks)]))).await?;
         let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
         let attached = list.into_iter().filter(|summary| {
-            !leaving.contains(&summary.state) && !is_guest(summary) && !is_elsewhere(summary, id, name)
+            !leaving.contains(&summary.state)
+                && !is_unhindered(summary, name)
+                && !is_elsewhere(summary, id, name)
         });
         Ok(attached.filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
@@ -403,10 +405,9 @@ fn segment(name: &str) -> String {
     name.bytes().map(encoded).collect()
 }
 
-/// Whether a container lives in another one's namespace. It starts without the networks that somebody put it
-/// on while it did not run, and while it runs it cannot be detached from them (moby, `daemon`).
-fn is_guest(summary: &ContainerSummary) -> bool {
-    mode(summary) == NetworkMode::Shared
+/// Whether a container in another one's namespace needs no network of that name, see [`convert::attachments`].
+fn is_unhindered(summary: &ContainerSummary, name: &str) -> bool {
+    mode(summary) == NetworkMode::Shared && !attachments(summary).contains_key(name)
 }
 
 fn mode(summary: &ContainerSummary) -> NetworkMode {
@@ -426,7 +427,8 @@ fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool 
 
 fn attachments(summary: &ContainerSummary) -> Attachments {
     let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.clone());
-    networks.into_iter().flatten().map(|(name, endpoint)| (name, convert::attachment(endpoint))).collect()
+    let idle = [Some(ContainerSummaryStateEnum::CREATED), Some(ContainerSummaryStateEnum::EXITED)];
+    convert::attachments(mode(summary), idle.contains(&summary.state), networks.unwrap_or_default())
 }
 
 fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {

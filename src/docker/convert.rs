@@ -8,7 +8,7 @@ use bollard::models::{
 use ipnet::Ipv4Net;
 
 use crate::model::container::{
-    Attachment, Container, ContainerId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
+    Attachment, Attachments, Container, ContainerId, Labels, Network, NetworkId, NetworkMode, RunState, Shape,
 };
 use crate::model::labels;
 use crate::model::moment::Moment;
@@ -29,27 +29,39 @@ pub(super) fn container(id: ContainerId, response: ContainerInspectResponse) -> 
     let host_config = response.host_config.unwrap_or_default();
     let mode = network_mode(&host_config.network_mode.unwrap_or_default());
     let mounts = mounts(response.mounts, host_config.mounts, host_config.tmpfs);
-    let networks = match mode {
-        // It is on none: Podman 4.3 shows those of the other container, Docker what somebody put it on
-        // while it did not run.
-        NetworkMode::Shared => HashMap::new(),
-        _ => response.network_settings.and_then(|settings| settings.networks).unwrap_or_default(),
-    };
+    let run_state = run_state(state.status);
+    let idle = matches!(run_state, RunState::Created | RunState::Exited);
+    let networks = response.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     Container {
         id,
         name: name(response.name.unwrap_or_default().trim_start_matches('/'), MAX_CONTAINER_NAME_BYTES),
         labels: labels(config.labels),
-        state: run_state(state.status),
+        state: run_state,
         created: Moment::read(&response.created.unwrap_or_default()),
         started: state.started_at.unwrap_or_default(),
         mode,
-        attachments: networks
-            .into_iter()
-            .map(|(network, endpoint)| (name(&network, MAX_NETWORK_NAME_BYTES), attachment(endpoint)))
-            .collect(),
+        attachments: attachments(mode, idle, networks),
         namespace_lost: false,
         mounts,
     }
+}
+
+/// The networks that a container is attached to. A container in another one's namespace joins none. It may refer to
+/// one that somebody connected it to while it was `idle`, and Engine 28 does not start it then. The engine detaches
+/// it only while it is idle, and knows that network by its name alone. Podman 4.3 shows the networks of the other
+/// container, with their ids.
+pub(super) fn attachments(
+    mode: NetworkMode,
+    idle: bool,
+    mut networks: HashMap<String, EndpointSettings>,
+) -> Attachments {
+    if mode == NetworkMode::Shared {
+        networks.retain(|_, endpoint| idle && endpoint.network_id.as_deref().unwrap_or_default().is_empty());
+    }
+    networks
+        .into_iter()
+        .map(|(network, endpoint)| (name(&network, MAX_NETWORK_NAME_BYTES), attachment(endpoint)))
+        .collect()
 }
 
 /// The mounts of a container. The engine tells the folder of a volume only as it was `asked` for, and a `--tmpfs`
@@ -189,6 +201,17 @@ mod tests {
         let response = ContainerInspectResponse { config, ..Default::default() };
         let kept = container(ContainerId("a".to_owned()), response).labels;
         assert_eq!(kept["tieline.link.a"].capacity(), labels::MAX_LABEL_BYTES + 1);
+    }
+
+    #[test]
+    fn in_another_s_namespace_only_what_keeps_a_container_from_starting_is_an_attachment() {
+        let endpoint = |id: &str| EndpointSettings { network_id: Some(id.to_owned()), ..Default::default() };
+        let networks =
+            HashMap::from([("by-name".to_owned(), endpoint("")), ("podman-s".to_owned(), endpoint("a"))]);
+        let found = |mode, idle| attachments(mode, idle, networks.clone()).into_keys().collect::<Vec<_>>();
+        assert_eq!(found(NetworkMode::Shared, true), ["by-name"]);
+        assert_eq!(found(NetworkMode::Shared, false), [] as [&str; 0]);
+        assert_eq!(found(NetworkMode::Own, false), ["by-name", "podman-s"]);
     }
 
     #[test]

@@ -115,6 +115,7 @@ async fn list_containers(Shared(api): Shared<Api>, uri: Uri) -> Response {
             "Id": id,
             "Names": names,
             "Labels": container.labels,
+            "State": status(container),
             "HostConfig": host_config,
             "NetworkSettings": networks,
         })
@@ -207,19 +208,22 @@ fn networks_json(container: &Container) -> Value {
     Value::Object(container.attachments.iter().map(endpoint).collect())
 }
 
-fn container_json(id: &str, container: &Container) -> Value {
-    let status = match container {
+fn status(container: &Container) -> &'static str {
+    match container {
         Container { paused: true, .. } => "paused",
         Container { running: true, .. } => "running",
         Container { started: 0, .. } => "created",
         _ => "exited",
-    };
+    }
+}
+
+fn container_json(id: &str, container: &Container) -> Value {
     json!({
         "Id": id,
         "Name": format!("/{}", container.name),
         "Created": time_text(container.created),
         "Image": "sha256:0",
-        "State": { "Status": status, "StartedAt": format!("{:020}", container.started) },
+        "State": { "Status": status(container), "StartedAt": format!("{:020}", container.started) },
         "Config": { "Labels": container.labels },
         "HostConfig": { "NetworkMode": container.mode },
         "NetworkSettings": { "Networks": networks_json(container) },

@@ -305,6 +305,26 @@ async fn what_refers_to_a_network_that_went_in_the_dark_is_healed_on_no_edge_eit
     assert_eq!(engine.calls_of("network_disconnect"), 1);
 }
 
+/// On Engine 28 a container in another one's namespace does not start with a network that somebody connected it to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_in_another_s_namespace_is_detached_so_that_it_starts() {
+    let engine = FakeEngine::start();
+    engine.state().connected_guests_start = false;
+    let (controller, _) = linked(&engine).await;
+    let guest = {
+        let mut state = engine.state();
+        let guest = state.create_container("guest", &[]);
+        state.containers.get_mut(&guest).unwrap().mode = "container:app1".to_owned();
+        let network = state.networks.keys().next().unwrap().clone();
+        state.connect(&network, &guest, Attachment::default()).unwrap();
+        assert!(state.try_start(&guest).is_err());
+        guest
+    };
+    controller.eventually("it can start", || engine.state().try_start(&guest).is_ok()).await;
+    assert_eq!(engine.calls_of("network_disconnect"), 1);
+    assert!(engine.has_only("app1", "app2"));
+}
+
 /// Nobody can detach it while it runs, and it starts without the network.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_put_on_a_network_and_lives_in_another_s_namespace_holds_nothing_back() {

@@ -73,6 +73,11 @@ impl Body {
     pub fn is_guest(&self) -> bool {
         self.mode == NetworkMode::Shared
     }
+
+    /// Whether the adapter shows its entries: those of a guest only while it can be detached.
+    pub fn shows_entries(&self) -> bool {
+        !self.is_guest() || matches!(self.state, RunState::Created | RunState::Exited)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -251,6 +256,9 @@ impl Engine {
             }
             // What leads somewhere stays as it is.
             let name = found.map_or_else(|| network.0.clone(), |network| network.name);
+            if body.is_guest() {
+                shown.network = None;
+            }
             if !kept {
                 body.entries.insert(name, Entry { shown, ours });
             }
@@ -303,7 +311,7 @@ impl Engine {
             entry.is_some_and(|entry| entry.shown.network.as_ref().is_none_or(|told| told == id))
         };
         let attached =
-            self.containers.iter().filter(|(_, body)| !body.is_leaving() && !body.is_guest() && on(body));
+            self.containers.iter().filter(|(_, body)| !body.is_leaving() && body.shows_entries() && on(body));
         attached.map(|(id, _)| id.clone()).collect()
     }
 
@@ -316,8 +324,7 @@ impl Engine {
 
     pub fn inspect(&self, id: &ContainerId) -> Option<Container> {
         let body = self.containers.get(id)?;
-        // As the adapter has it, a guest has none.
-        let own = body.entries.iter().filter(|_| !body.is_guest());
+        let own = body.entries.iter().filter(|_| body.shows_entries());
         Some(Container {
             id: id.clone(),
             name: body.name.clone(),

@@ -186,7 +186,7 @@ type Places = BTreeMap<(ContainerId, super::super::container::NetworkId), BTreeS
 /// names.
 fn places(engine: &Engine) -> Places {
     let mut places = Places::new();
-    for (id, body) in engine.containers.iter().filter(|(_, body)| !body.is_guest()) {
+    for (id, body) in engine.containers.iter().filter(|(_, body)| body.shows_entries()) {
         for (name, entry) in &body.entries {
             let network = match &entry.shown.network {
                 Some(network) => engine.networks.get(network),
