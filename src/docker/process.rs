@@ -53,7 +53,8 @@ impl Process {
     pub fn new(stdin: Input, output: Outputs, exit: BoxFuture<'static, Result<Option<i64>, Error>>) -> Self {
         Self {
             stdin: Some(stdin),
-            output,
+            // A stream may panic when it is read beyond its end, as those made by `unfold` do.
+            output: output.fuse().boxed(),
             exit: Some(exit),
             stdout_left: MAX_OUTPUT_BYTES,
             stderr_left: MAX_OUTPUT_BYTES,
@@ -169,6 +170,18 @@ mod tests {
         assert!(process.overflowed());
         // 16 MB in all.
         assert!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn output_that_ended_may_be_asked_for_again() {
+        let once = futures_util::stream::unfold(true, |first| async move {
+            first.then(|| (Ok(Output::Stdout(b"last".to_vec())), false))
+        });
+        let mut process =
+            Process::new(Box::pin(tokio::io::sink()), once.boxed(), Box::pin(async { Ok(None) }));
+        assert_eq!(process.output().await.unwrap().unwrap(), Output::Stdout(b"last".to_vec()));
+        assert!(process.output().await.is_none());
+        assert!(process.output().await.is_none());
     }
 
     #[test]
