@@ -60,6 +60,7 @@ pub async fn apply(docker: &Docker, actions: Vec<Planned>) -> Applied {
         docker,
         made: HashMap::new(),
         joined: Vec::new(),
+        names: None,
         touched: Touched::default(),
         applied: Applied::default(),
     };
@@ -100,6 +101,8 @@ struct Run<'a> {
     made: HashMap<String, NetworkId>,
     /// Who was connected to what.
     joined: Vec<Joined>,
+    /// The names of all networks, once they were asked for.
+    names: Option<BTreeSet<String>>,
     touched: Touched,
     applied: Applied,
 }
@@ -133,7 +136,11 @@ impl Run<'_> {
             }
             Action::Disconnect { network, container } => {
                 let address = match network {
-                    NetworkRef::Gone(name) => name.clone(),
+                    NetworkRef::Missing(name) if self.exists(name).await? => {
+                        self.touched.all_networks = true;
+                        return Ok(());
+                    }
+                    NetworkRef::Gone(name) | NetworkRef::Missing(name) => name.clone(),
                     other => match self.id_of(other) {
                         Some(id) => id.0,
                         None => return Ok(()),
@@ -161,11 +168,20 @@ impl Run<'_> {
         }
     }
 
+    /// Whether the engine has a network of this name, as of the first question in this run.
+    async fn exists(&mut self, name: &str) -> Result<bool, Error> {
+        if self.names.is_none() {
+            let networks = patiently(|| self.docker.list_networks()).await?;
+            self.names = Some(networks.into_iter().map(|network| network.name).collect());
+        }
+        Ok(self.names.as_ref().is_some_and(|names| names.contains(name)))
+    }
+
     fn id_of(&self, network: &NetworkRef) -> Option<NetworkId> {
         match network {
             NetworkRef::Existing { id, .. } => Some(id.clone()),
             NetworkRef::New(name) => self.made.get(name).cloned(),
-            NetworkRef::Gone(_) => None,
+            NetworkRef::Gone(_) | NetworkRef::Missing(_) => None,
         }
     }
 

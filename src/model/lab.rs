@@ -180,9 +180,10 @@ impl Lab {
             }
             Action::Disconnect { network, container } => {
                 let name = match network {
-                    NetworkRef::Existing { name, .. } | NetworkRef::New(name) | NetworkRef::Gone(name) => {
-                        name
-                    }
+                    NetworkRef::Existing { name, .. }
+                    | NetworkRef::New(name)
+                    | NetworkRef::Gone(name)
+                    | NetworkRef::Missing(name) => name,
                 };
                 self.change(&container.id, |c| {
                     c.attachments.remove(name);

@@ -104,6 +104,9 @@ pub enum NetworkRef {
     New(String),
     /// It is gone, and a stopped container that still refers to it by this name could not start.
     Gone(String),
+    /// No network of this name is known, and the attachment tells no more. Before anything is done by this name, the
+    /// engine has to say that none has it: events may not have told of a new one, which is somebody else's.
+    Missing(String),
 }
 
 /// A container of an edge.
@@ -174,8 +177,10 @@ impl Planner<'_> {
                 if container.is_up() && !container.is_broken(attachment) {
                     continue;
                 }
-                if self.is_ours(name, attachment) && !self.world.leads_somewhere(name, attachment) {
-                    let network = NetworkRef::Gone(name.clone());
+                if self.world.leads_somewhere(name, attachment) {
+                    continue;
+                }
+                if let Some(network) = self.lost(name, attachment) {
                     let action = Action::Disconnect { network, container: member(container) };
                     self.plan.act(action, "that network is gone, and the container could not start");
                 }
@@ -183,15 +188,16 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether the attachment was made for this edge, by us or, where the engine keeps no options or
-    /// somebody attached the container by hand, to a network of ours.
-    fn is_ours(&self, name: &str, attachment: &Attachment) -> bool {
+    /// The network of an attachment that leads nowhere, if it was one of this edge: the controller noted that on the
+    /// attachment, or the name tells, where the engine keeps no options or somebody attached the container by hand.
+    fn lost(&self, name: &str, attachment: &Attachment) -> Option<NetworkRef> {
         let owner = &self.world.policy().owner;
         match owner.edge_of_attachment(attachment) {
-            Some(edge) => edge == *self.key,
-            None if owner.is_another_s(attachment) => false,
-            // Where a network has that name it may be somebody else's.
-            None => owner.may_have_named(self.key, name) && self.world.named(name) == 0,
+            Some(edge) => (edge == *self.key).then(|| NetworkRef::Gone(name.to_owned())),
+            None if owner.is_another_s(attachment) => None,
+            // A network that has the name may be somebody else's.
+            None => (owner.may_have_named(self.key, name) && self.world.named(name) == 0)
+                .then(|| NetworkRef::Missing(name.to_owned())),
         }
     }
 
@@ -345,7 +351,9 @@ impl fmt::Display for NetworkRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Anybody may have named it.
-            Self::Existing { name, .. } | Self::New(name) | Self::Gone(name) => f.write_str(&message(name)),
+            Self::Existing { name, .. } | Self::New(name) | Self::Gone(name) | Self::Missing(name) => {
+                f.write_str(&message(name))
+            }
         }
     }
 }

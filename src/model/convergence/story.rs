@@ -194,7 +194,7 @@ impl Story {
         let id_of = |run: &Run, network: &NetworkRef| match network {
             NetworkRef::Existing { id, .. } => Some(id.clone()),
             NetworkRef::New(name) => run.made.get(name).cloned(),
-            NetworkRef::Gone(_) => None,
+            NetworkRef::Gone(_) | NetworkRef::Missing(_) => None,
         };
         match action {
             Action::CreateNetwork(new) => {
@@ -218,10 +218,13 @@ impl Story {
                 self.news(&Subject::Container(container.id.clone()), news);
                 accept(result, Refusal::AlreadyConnected)?;
             }
+            Action::Disconnect { network: NetworkRef::Missing(name), .. } if self.is_taken(name) => {
+                run.all_networks = true;
+            }
             Action::Disconnect { network, container } => {
                 let address = match (network, id_of(run, network)) {
                     (_, Some(id)) => id.0,
-                    (NetworkRef::Gone(name), None) => name.clone(),
+                    (NetworkRef::Gone(name) | NetworkRef::Missing(name), None) => name.clone(),
                     _ => return Ok(()),
                 };
                 let exists = self.must_be_ours(&NetworkId(address.clone()), action);
@@ -246,6 +249,11 @@ impl Story {
             }
         }
         Ok(())
+    }
+
+    /// Whether a network has this name, as the controller asks before it leaves one that has gone.
+    fn is_taken(&self, name: &str) -> bool {
+        self.engine.networks.values().any(|network| network.name == *name)
     }
 
     /// Says whether the network exists.
