@@ -77,7 +77,7 @@ async fn product(docker: &Docker) -> Vec<Finding> {
     // A refusal is among the calls.
     let Ok(version) = docker.version().await else { return Vec::new() };
     let words = format!("{} {}, API {}", version.product, version.version, version.api);
-    let warning = version.warning().map(|text| ("product".to_owned(), Health::Doubtful, text.to_owned()));
+    let warning = version.warning().map(|text| ("product".to_owned(), Health::Doubtful, text));
     [("product".to_owned(), Health::Good, words)].into_iter().chain(warning).collect()
 }
 

@@ -2,12 +2,14 @@
 
 use super::{Docker, Error, Operation};
 
-/// What does not work on Podman 4.3 (measured), for the log. The README has it at length.
-const PODMAN: &str = "this is Podman: names resolve only with netavark and aardvark-dns, which may lose those of \
-    containers that start again; networks that somebody makes or removes are noticed at the next --resync; \
-    containers of a pod cannot be linked; each exec of a handshake leaves a conmon process on the host for \
-    five minutes; and beside a Docker Engine on the same host, that one's firewall drops what goes through \
-    Podman's internal networks";
+/// What does not work on any Podman (4.3 and 5.4 were measured). The README has it at length.
+const ANY_PODMAN: &str = "names resolve only with netavark and aardvark-dns; containers of a pod cannot be linked; \
+    each exec of a handshake leaves a conmon process on the host for five minutes; beside a Docker Engine on the \
+    same host, that one's firewall drops what goes through Podman's internal networks";
+
+/// What does not work on Podman before 5 in addition (4.3 was measured).
+const OLD_PODMAN: &str = "names of containers that start again may get lost; networks that somebody makes or removes \
+    are noticed at the next --resync";
 
 /// An engine's account of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,11 @@ impl Version {
     }
 
     /// What a person should know of such an engine before relying on it.
-    pub fn warning(&self) -> Option<&'static str> {
-        self.is_podman().then_some(PODMAN)
+    pub fn warning(&self) -> Option<String> {
+        let major: Option<u32> = self.version.split('.').next().and_then(|major| major.parse().ok());
+        let old = if major.is_some_and(|major| major >= 5) { None } else { Some(OLD_PODMAN) };
+        let parts: Vec<&str> = old.into_iter().chain([ANY_PODMAN]).collect();
+        self.is_podman().then(|| format!("this is Podman {}: {}", self.version, parts.join("; ")))
     }
 }
 
@@ -42,5 +47,24 @@ impl Docker {
             version: told.version.unwrap_or_default(),
             api: told.api_version.unwrap_or_default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_warning_holds_what_does_not_work_on_this_version() {
+        let warning = |product, version: &str| {
+            let (version, api) = (version.to_owned(), "1.41".to_owned());
+            Version { product, version, api }.warning()
+        };
+        assert_eq!(warning("Docker", "20.10.24"), None);
+        for (version, old) in [("4.3.1", true), ("5.4.2", false), ("10.0.0", false), ("", true)] {
+            let text = warning("Podman", version).unwrap();
+            assert_eq!(text.contains("--resync"), old, "{text}");
+            assert!(text.contains("conmon"), "{text}");
+        }
     }
 }

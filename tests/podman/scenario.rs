@@ -9,7 +9,7 @@ use tieline::model::link::Handshake;
 use tieline::prober::helper::Helper;
 use tieline::prober::{Attempt, By, Prober, Side};
 
-use super::Podman;
+use super::{Podman, Release};
 use crate::handshake::lab::request;
 
 const SLEEP: [&str; 2] = ["sleep", "100000"];
@@ -31,10 +31,23 @@ fn by_helper(podman: &Podman, consumer: &str, provider: &str) -> Attempt {
 
 #[test]
 fn the_whole_job_on_podman() {
-    let mut podman = Podman::start();
+    the_whole_job(Release::Installed);
+}
+
+#[test]
+fn the_whole_job_on_the_podman_of_debian_13() {
+    the_whole_job(Release::Debian13);
+}
+
+fn the_whole_job(release: Release) {
+    let mut podman = Podman::start(release);
     // Before the first event, there is no head of the event stream.
     podman.eventually("it is ready", || podman.is_ready());
     podman.eventually("it says what does not work here", || podman.log().contains("WARN this is Podman"));
+
+    if release == Release::Debian13 {
+        assert!(podman.log().contains("WARN this is Podman 5.4"), "{}", podman.log());
+    }
 
     // Created first: wired before the program's first instruction.
     podman.run("app1", &[], &SLEEP);
@@ -69,6 +82,13 @@ fn the_whole_job_on_podman() {
     podman.docker(&["network", "disconnect", &network, "app2"]);
     podman.eventually("it is joined again", || podman.attachments("app2") == [network.as_str()]);
     podman.await_proof("app2");
+
+    if release.tells_of_networks() {
+        podman.docker(&["network", "create", "somebody-s"]);
+        podman.docker(&["network", "rm", "somebody-s"]);
+        let removals = "tieline_events_total{action=\"remove\",type=\"network\"}";
+        podman.eventually("the removal is noticed", || podman.metric(removals) > 0.0);
+    }
 
     // Nothing of a handshake stays, and a removed consumer takes its network along.
     podman.eventually("no process of ours is left", || {
