@@ -4,6 +4,7 @@ use std::fs::read_to_string;
 use std::path::Path;
 
 use bollard::models::ContainerInspectResponse;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use tokio::net::UnixStream;
 
 use super::{Docker, convert};
@@ -29,7 +30,7 @@ pub(super) fn file(response: &ContainerInspectResponse) -> String {
 
 /// Whether the file by which the engine holds a namespace is no mount any more. False also where that
 /// cannot be seen: the engine is not in the mount namespace of this PID namespace's first process, as for
-/// a controller in a container without the host's processes, or behind a proxy in a container.
+/// a controller in a container without the host's processes, or behind a proxy.
 async fn is_lost(socket: &Path, file: &str) -> bool {
     let Ok(stream) = UnixStream::connect(socket).await else { return false };
     let Some(engine) = stream.peer_cred().ok().and_then(|peer| peer.pid()).filter(|pid| *pid > 0) else {
@@ -37,7 +38,17 @@ async fn is_lost(socket: &Path, file: &str) -> bool {
     };
     let table = |pid: i32| read_to_string(format!("/proc/{pid}/mountinfo"));
     let (Ok(first), Ok(engine)) = (table(1), table(engine)) else { return false };
-    is_same_namespace(&first, &engine) && !has_namespace(&engine, file)
+    is_same_namespace(&first, &engine)
+        && !has_namespace(&engine, file)
+        && exists(Path::new("/proc/1/root"), file)
+}
+
+/// Whether a file is there below another root. The engine mounts a namespace on an empty file, which stays where it
+/// is when that is unmounted. Without this file, the socket belongs to a proxy, and the engine is elsewhere.
+fn exists(root: &Path, file: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let Ok(root) = rustix::fs::open(root, flags, Mode::empty()) else { return false };
+    rustix::fs::openat2(root, file, flags, Mode::empty(), ResolveFlags::IN_ROOT).is_ok()
 }
 
 /// Whether two mount tables (proc(5), mountinfo) are of one namespace: the numbers of mounts are the system's.
@@ -68,6 +79,18 @@ mod tests {
         assert!(has_namespace(TABLE, "/var/run/docker/netns/1a2b3c"));
         assert!(!has_namespace(TABLE, "/var/run/docker/netns/2b3c"));
         assert!(!has_namespace(TABLE, "/var/run/docker/netns/4d5e6f"));
+    }
+
+    #[test]
+    fn a_file_below_another_root_is_found_through_links() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("run/docker/netns")).unwrap();
+        std::fs::create_dir(root.path().join("var")).unwrap();
+        std::os::unix::fs::symlink("/run", root.path().join("var/run")).unwrap();
+        std::fs::write(root.path().join("run/docker/netns/1a2b3c"), "").unwrap();
+        assert!(exists(root.path(), "/var/run/docker/netns/1a2b3c"));
+        assert!(!exists(root.path(), "/var/run/docker/netns/4d5e6f"));
+        assert!(!exists(&root.path().join("none"), "/var/run/docker/netns/1a2b3c"));
     }
 
     #[test]
