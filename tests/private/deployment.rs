@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::engine::Engine;
 use crate::engine::stage::{IMAGE, PATIENCE, ok, stdout};
 use crate::handshake::lab::image_of_ours;
+use crate::patience::patience;
 
 /// The deployment's project, on an engine of its own.
 struct Deployment<'a> {
@@ -55,13 +56,14 @@ impl<'a> Deployment<'a> {
     /// Waits until the controller answers, and every link is Ready.
     fn await_links(&self) {
         let status = ["exec", "tieline", "tieline", "status", "--wait", "--timeout", "60s"];
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         while !self.docker_command(&status).output().unwrap().status.success() {
             assert!(
                 Instant::now() < end,
-                "the links are not Ready: {}\n{}",
+                "the links are not Ready: {}\n{}\n{:?}",
                 stdout(&mut self.docker_command(&status[..4])),
-                stdout(&mut self.docker_command(&["logs", "tieline"])),
+                self.docker(&["inspect", "-f", "{{.RestartCount}} {{json .State}}", "tieline"]),
+                self.docker_command(&["logs", "--tail", "30", "tieline"]).output(),
             );
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -76,7 +78,7 @@ impl<'a> Deployment<'a> {
 
     /// Waits until the condition `Wired` of a consumer's link is `status` for this reason, and gives the link.
     fn await_wired(&self, consumer: &str, status: &str, reason: &str) -> Value {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience(PATIENCE);
         loop {
             let link = self.link(consumer);
             let wired =
