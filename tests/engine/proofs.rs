@@ -101,13 +101,14 @@ fn a_name_that_leads_to_somebody_else_is_no_proof() {
 fn the_name_that_is_proven_is_the_one_that_the_label_says() {
     let stage = Stage::with(&["--interval", "1s"]);
     let service = |name: &str| {
-        let labels = [format!("project={}", stage.id), format!("service={name}")];
+        let number = "container-number=1".to_owned();
+        let labels = [format!("project={}", stage.id), format!("service={name}"), number];
         labels.map(|label| format!("--label=com.docker.compose.{label}"))
     };
     let [db, web] = ["db", "web"].map(service);
-    stage.run_with("db-1", &[], &[&db[0], &db[1]], IMAGE, &["httpd", "-f", "-p", "8080"]);
+    stage.run_with("db-1", &[], &[&db[0], &db[1], &db[2]], IMAGE, &["httpd", "-f", "-p", "8080"]);
     // The container's own name is right, but no program looks for a service by that.
-    let flags = [&web[0], &web[1], "--add-host=db:127.0.0.1"];
+    let flags = [&web[0], &web[1], &web[2], "--add-host=db:127.0.0.1"];
     stage.run_with("web-1", &[("link", "db:8080")], &flags, IMAGE, &["httpd", "-f", "-p", "8080"]);
     let consumer = format!("{}/web", stage.id);
     stage.eventually("it is told where the name leads", || {
