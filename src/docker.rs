@@ -10,6 +10,7 @@ pub mod operation;
 pub mod place;
 pub mod process;
 mod socket;
+mod summary;
 mod trial;
 mod version;
 pub mod watch;
@@ -30,7 +31,7 @@ use bollard::query_parameters::{
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 
-use crate::model::container::{Attachments, ContainerId, Labels, NetworkId, NetworkMode, RunState};
+use crate::model::container::{Attachments, ContainerId, Labels, NetworkId, RunState};
 use crate::model::owner::HELPER;
 use crate::model::plan::NewNetwork;
 use crate::model::world::{Observation, Stamp};
@@ -142,7 +143,7 @@ impl Docker {
     pub async fn list_containers(&self) -> Result<BTreeMap<ContainerId, Attachments>, Error> {
         let list = self.summaries(None).await?;
         let listed = |summary: ContainerSummary| {
-            let attachments = attachments(&summary);
+            let attachments = summary::attachments(&summary);
             Some((ContainerId(summary.id?), attachments))
         };
         Ok(list.into_iter().filter_map(listed).collect())
@@ -156,8 +157,8 @@ impl Docker {
         let leaving = [Some(ContainerSummaryStateEnum::REMOVING), Some(ContainerSummaryStateEnum::DEAD)];
         let attached = list.into_iter().filter(|summary| {
             !leaving.contains(&summary.state)
-                && !is_unhindered(summary, name)
-                && !is_elsewhere(summary, id, name)
+                && !summary::is_unhindered(summary, name)
+                && !summary::is_elsewhere(summary, id, name)
         });
         Ok(attached.filter_map(|summary| summary.id.map(ContainerId)).collect())
     }
@@ -169,7 +170,7 @@ impl Docker {
         filters: Option<HashMap<String, Vec<String>>>,
     ) -> Result<Vec<ContainerSummary>, Error> {
         let mut list = self.all_summaries(filters).await?;
-        list.retain(|summary| !is_helper(summary));
+        list.retain(|summary| !summary::is_helper(summary));
         Ok(list)
     }
 
@@ -403,32 +404,6 @@ fn segment(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     let encoded = |b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
     name.bytes().map(encoded).collect()
-}
-
-/// Whether a container in another one's namespace needs no network of that name, see [`convert::attachments`].
-fn is_unhindered(summary: &ContainerSummary, name: &str) -> bool {
-    mode(summary) == NetworkMode::Shared && !attachments(summary).contains_key(name)
-}
-
-fn mode(summary: &ContainerSummary) -> NetworkMode {
-    let mode = summary.host_config.as_ref().and_then(|config| config.network_mode.as_deref());
-    convert::network_mode(mode.unwrap_or_default())
-}
-
-fn is_helper(summary: &ContainerSummary) -> bool {
-    let label = summary.labels.as_ref().and_then(|labels| labels.get(HELPER));
-    summary.names.iter().flatten().any(|name| helper::is_one(label, name, mode(summary)))
-}
-
-/// Whether what a container has under the `name` of a network is another network of that name.
-fn is_elsewhere(summary: &ContainerSummary, id: &NetworkId, name: &str) -> bool {
-    attachments(summary).get(name).and_then(|found| found.network_id(name)).is_some_and(|told| told != id)
-}
-
-fn attachments(summary: &ContainerSummary) -> Attachments {
-    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.clone());
-    let idle = [Some(ContainerSummaryStateEnum::CREATED), Some(ContainerSummaryStateEnum::EXITED)];
-    convert::attachments(mode(summary), idle.contains(&summary.state), networks.unwrap_or_default())
 }
 
 fn events_options(since: i64, until: Option<i64>, filters: &[(&str, &[&str])]) -> EventsOptions {

@@ -2,12 +2,12 @@
 
 use super::{Docker, Error, Operation};
 
-/// What does not work on any Podman (4.3 and 5.4 were measured). The README has it at length.
+/// Limits of every Podman (4.3 and 5.4 were measured). The README has them at length.
 const ANY_PODMAN: &str = "names resolve only with netavark and aardvark-dns; containers of a pod cannot be linked; \
     each exec of a handshake leaves a conmon process on the host for five minutes; beside a Docker Engine on the \
     same host, that one's firewall drops what goes through Podman's internal networks";
 
-/// What does not work on Podman before 5 in addition (4.3 was measured).
+/// Further limits of Podman before 5 (4.3 was measured).
 const OLD_PODMAN: &str = "names of containers that start again may get lost; networks that somebody makes or removes \
     are noticed at the next --resync";
 
