@@ -14,13 +14,15 @@ use crate::patience::patience;
 /// The deployment's project, on an engine of its own.
 struct Deployment<'a> {
     engine: &'a Engine,
+    /// Mount points that the engine's namespace was made with, those of other scenarios' containers among them.
+    inherited: Vec<String>,
 }
 
 impl<'a> Deployment<'a> {
     fn up(engine: &'a Engine) -> Self {
         let image = image_of_ours();
         engine.load(&image);
-        let deployment = Self { engine };
+        let deployment = Self { engine, inherited: engine.mounts() };
         deployment.docker(&["tag", &image, "tieline:latest"]);
         deployment.compose(&[], &["up", "-d"]);
         deployment.await_links();
@@ -103,7 +105,8 @@ impl<'a> Deployment<'a> {
 
     /// Mount points of the host below /run that are not those of the controller's own container.
     fn mounts_of_others(&self) -> BTreeSet<String> {
-        let mounts = self.engine.mounts().into_iter().filter(|point| point.starts_with("/run/"));
+        let mounts = self.engine.mounts().into_iter();
+        let mounts = mounts.filter(|point| point.starts_with("/run/") && !self.inherited.contains(point));
         // A container in the host's network uses this one, which the engine makes with the first of them.
         mounts.filter(|point| point != "/run/docker/netns/default").collect()
     }
