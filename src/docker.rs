@@ -206,9 +206,13 @@ impl Docker {
 
     /// What the program of one container does now, and when it was last started, in the engine's words.
     pub async fn run_state(&self, id: &ContainerId) -> Result<(RunState, String), Error> {
-        match self.look_at_container(id).await?.1 {
-            Observation::Container(container) => Ok((container.state, container.started)),
-            _ => Err(Error::NotFound(format!("there is no container {id}"))),
+        match self.inspect(id).await {
+            Ok(response) => {
+                let container = convert::container(id.clone(), response);
+                Ok((container.state, container.started))
+            }
+            Err(Error::NotFound(_)) => Err(Error::NotFound(format!("there is no container {id}"))),
+            Err(error) => Err(error),
         }
     }
 
