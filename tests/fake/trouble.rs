@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Controller, FakeEngine};
 use super::events::Flow;
 use super::faults::{Fault, What};
-use super::state::{Attachment, Network};
+use super::state::{Attachment, Network, State};
 
 const LINK: (&str, &str) = ("tieline.link", "app1:80");
 
@@ -305,6 +305,15 @@ async fn what_refers_to_a_network_that_went_in_the_dark_is_healed_on_no_edge_eit
     assert_eq!(engine.calls_of("network_disconnect"), 1);
 }
 
+/// A container in the namespace of `app1`, not started, that somebody connected to the link's network.
+fn connected_guest(state: &mut State) -> String {
+    let guest = state.create_container("guest", &[]);
+    state.containers.get_mut(&guest).unwrap().mode = "container:app1".to_owned();
+    let network = state.networks.keys().next().unwrap().clone();
+    state.connect(&network, &guest, Attachment::default()).unwrap();
+    guest
+}
+
 /// On Engine 28 a container in another one's namespace does not start with a network that somebody connected it to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_in_another_s_namespace_is_detached_so_that_it_starts() {
@@ -313,10 +322,7 @@ async fn a_container_in_another_s_namespace_is_detached_so_that_it_starts() {
     let (controller, _) = linked(&engine).await;
     let guest = {
         let mut state = engine.state();
-        let guest = state.create_container("guest", &[]);
-        state.containers.get_mut(&guest).unwrap().mode = "container:app1".to_owned();
-        let network = state.networks.keys().next().unwrap().clone();
-        state.connect(&network, &guest, Attachment::default()).unwrap();
+        let guest = connected_guest(&mut state);
         assert!(state.try_start(&guest).is_err());
         guest
     };
@@ -332,10 +338,7 @@ async fn who_was_put_on_a_network_and_lives_in_another_s_namespace_holds_nothing
     let (controller, consumer) = linked(&engine).await;
     let guest = {
         let mut state = engine.state();
-        let guest = state.create_container("guest", &[]);
-        state.containers.get_mut(&guest).unwrap().mode = "container:app1".to_owned();
-        let network = state.networks.keys().next().unwrap().clone();
-        state.connect(&network, &guest, Attachment::default()).unwrap();
+        let guest = connected_guest(&mut state);
         state.start_container(&guest).unwrap();
         state.remove_container(&consumer);
         guest
